@@ -1,0 +1,60 @@
+# One line of work each; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-long check up bench lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export DO_NOT_TRACK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export GX_ANALYTICS_ENABLED := false
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: $(STAMP)  ## install everything from the lock into .venv
+
+demo: $(STAMP)  ## the next day of a sandbox company through one audited run in Airflow
+	@$(BIN)/onefunnel demo
+
+# A reader on DuckDB 1.x, in an environment of its own: what BI tools use today.
+.venv-client/.installed: requirements-client.lock
+	$(PYTHON) -m venv .venv-client
+	.venv-client/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-client.lock
+	touch $@
+
+test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+test-long: $(STAMP) .venv-client/.installed  ## the full matrices
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint dbt_project --disable-progress-bar
+	$(BIN)/onefunnel validate
+	$(BIN)/python -m pytest tests/test_repo_conventions.py
+	cd dbt_project && ../$(BIN)/mf validate-configs --skip-dw
+
+up: $(STAMP)  ## Airflow's UI on 127.0.0.1:8080 over the same state, DAGs paused
+	@$(BIN)/onefunnel airflow
+
+bench: $(STAMP)  ## the benchmarks, as ratios
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP)  ## resolve pyproject.toml into the locks
+	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --group dev pyproject.toml -o requirements.lock
+	echo "duckdb<2" | $(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes - -o requirements-client.lock
+
+clean:  ## remove the demo's state (var/), nothing else
+	rm -rf var

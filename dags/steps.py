@@ -1,0 +1,148 @@
+"""What every DAG of this project shares: a step is one process of the command line, and its exit code says what to do.
+
+Exit codes 1 (a gate or a step failed) and 2 (usage, configuration) fail the task at once: trying again cannot help.
+Exit code 3 (environment: a held lock, a full disk, a file still being written) is retried with backoff.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset, conf, get_current_context, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+ENVIRONMENT = 3
+MARTS = Asset(name="marts/revenue", uri="onefunnel://marts/revenue", group="onefunnel")
+
+
+def explain_failure(context: dict[str, Any]) -> None:
+    """Failure callback: what broke, what readers see, what to do next, in the failed task's log."""
+    task = context["task_instance"]
+    print(f"{task.dag_id}.{task.task_id} failed; readers keep the last audited version.")
+    print(subprocess.run([sys.executable, "-m", "onefunnel", "status"], check=False, capture_output=True, text=True, timeout=120).stdout)
+
+
+DEFAULT_ARGS = {
+    "owner": "data",
+    "retries": 3,
+    "retry_delay": dt.timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": dt.timedelta(minutes=10),
+    "on_failure_callback": explain_failure,
+}
+
+
+def audited_run(*, first: Any, longest: dt.timedelta, build_with: tuple[str, ...] = ()) -> None:
+    """The tasks of a run, wired: extract per source, judge, build, seal, judge, publish, report.
+
+    Args:
+        first: the task that opened the run; its result is the list of sources.
+        longest: how long an extract or a build may take.
+        build_with: further arguments of the build.
+    """
+
+    @task(execution_timeout=longest, map_index_template="{{ source }}")
+    def extract(source: str) -> None:
+        step("extract", "--source", source)
+
+    @task(execution_timeout=dt.timedelta(hours=1))
+    def check_raw() -> None:
+        step("check", "raw")
+
+    @task(execution_timeout=longest)
+    def build() -> None:
+        step("build", *build_with)
+
+    @task(execution_timeout=dt.timedelta(hours=1))
+    def seal() -> None:
+        step("seal")
+
+    @task(execution_timeout=dt.timedelta(hours=1))
+    def check_marts() -> None:
+        step("check", "marts")
+
+    @task(execution_timeout=dt.timedelta(minutes=15), outlets=[MARTS])
+    def publish() -> None:
+        step("publish")
+
+    @task(execution_timeout=dt.timedelta(minutes=15))
+    def report() -> None:
+        step("report")
+
+    extract.expand(source=first) >> check_raw() >> build() >> seal() >> check_marts() >> publish() >> report()
+
+
+def run_id_of(context: dict[str, Any]) -> str:
+    """The DAG run's id as the id of our run: the same for all its tasks and for their retries."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", context["dag_run"].run_id)
+
+
+def step(*arguments: str) -> Any:
+    """Run one step in its own process, its log lines in this task's log; returns what it printed, read as JSON.
+
+    Raises:
+        AirflowFailException: exit code 1 or 2; the task is not tried again.
+        AirflowException: exit code 3; the task is tried again.
+    """
+    context = get_current_context()
+    task = context["ti"]
+    last_try = task.try_number > task.max_tries
+    command = [sys.executable, "-m", "onefunnel", *arguments, "--run-id", run_id_of(context)]
+    environment = {**os.environ, "ONEFUNNEL_LAST_TRY": "1" if last_try else ""}
+    with _task_log(task) as say, tempfile.TemporaryFile("w+") as out:
+        say("$ onefunnel " + " ".join(command[3:]))
+        with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
+            try:
+                for line in process.stderr or ():
+                    say(line.rstrip())
+                code = process.wait()
+            except BaseException:  # a timeout or a stop of the task: no step outlives it
+                os.killpg(process.pid, signal.SIGTERM)
+                raise
+        out.seek(0)
+        text = out.read()
+        if code == 0:
+            say(text.rstrip())
+            return json.loads(text) if text.strip() else None
+        say(f"exit code {code}")
+    message = f"onefunnel {arguments[0]} ended with exit code {code}; its last lines above say what to do"
+    raise AirflowException(message) if code == ENVIRONMENT else AirflowFailException(message)
+
+
+class _task_log:  # noqa: N801 (used like a function)
+    """Prints to the task's log; where no worker keeps one (`airflow dags test`), writes the file the UI looks for."""
+
+    def __init__(self, task: Any) -> None:
+        parts = [f"dag_id={task.dag_id}", f"run_id={task.run_id}", f"task_id={task.task_id}"]
+        if task.map_index >= 0:
+            parts.append(f"map_index={task.map_index}")
+        self.path = Path(conf.get("logging", "base_log_folder")).joinpath(*parts, f"attempt={task.try_number}.log")
+        self.handle: Any = None
+
+    def __enter__(self) -> Any:
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.handle = self.path.open("w", encoding="utf-8")
+        return self.say
+
+    def __exit__(self, *_: object) -> None:
+        if self.handle:
+            self.handle.close()
+
+    def say(self, text: str) -> None:
+        """One or several lines."""
+        for line in text.splitlines():
+            print(line, flush=True)
+            if self.handle:
+                now = dt.datetime.now(dt.UTC).isoformat()
+                self.handle.write(json.dumps({"timestamp": now, "level": "info", "event": line}) + "\n")
+                self.handle.flush()

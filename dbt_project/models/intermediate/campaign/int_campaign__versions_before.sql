@@ -1,0 +1,1 @@
+{{ campaign_versions(base_only=true) }}

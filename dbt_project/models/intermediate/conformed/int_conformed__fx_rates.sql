@@ -1,0 +1,3 @@
+{{ config(**by_partition('_load_id')) }}
+
+{{ conformed_records('fx_rates') }}

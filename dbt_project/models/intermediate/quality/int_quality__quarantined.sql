@@ -1,0 +1,31 @@
+-- Rejected rows that still wait: their cell has not been delivered again.
+with
+
+rejected as (
+    select * from {{ ref('int_quality__rejected') }}
+),
+
+current_cells as (
+    {% for contract in var('contracts') -%}
+    select '{{ contract }}' as contract, _load_id, _cell
+    from {{ ref('int_conformed__' ~ contract ~ '__cells') }}
+    where is_current
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+)
+
+select
+    rejected.contract,
+    rejected.source_system,
+    rejected.stream,
+    rejected.reject_reason,
+    rejected.reject_column,
+    rejected.amount,
+    rejected.currency,
+    rejected._load_id,
+    rejected._known_at
+from rejected
+inner join current_cells
+    on rejected.contract = current_cells.contract
+    and rejected._load_id = current_cells._load_id
+    and rejected._cell = current_cells._cell

@@ -1,0 +1,133 @@
+{% set feeds = {
+    'fct_ad_spend': ['performance_daily', 'fx_rates', 'ad_accounts', 'campaigns'],
+    'dim_campaign': ['campaigns', 'performance_daily'],
+} -%}
+
+with
+
+sources as (
+    select * from {{ ref('int_quality__sources') }}
+),
+
+loads as (
+    select * from {{ ref('int_quality__loads') }}
+),
+
+feeds as (
+    {% for mart, contracts in feeds.items() -%}
+    {%- set last_mart = loop.last -%}
+    {%- for contract in contracts %}
+    select '{{ mart }}' as mart, '{{ contract }}' as contract {{ 'union all' if not (last_mart and loop.last) }}
+    {%- endfor %}
+    {% endfor %}
+),
+
+marts as (
+    select distinct mart from feeds
+),
+
+delivered as (
+    select feeds.mart, loads.source_system, max(loads.known_at) as last_known_at
+    from loads
+    inner join feeds on loads.contract = feeds.contract
+    group by feeds.mart, loads.source_system
+),
+
+delivering as (
+    select distinct source_system from loads
+),
+
+-- a declared source that never delivered could feed any mart: each of them says so
+fed as (
+    select marts.mart, sources.source_system, sources.owner, sources.is_required, sources.final_after_days, delivered.last_known_at
+    from marts
+    cross join sources
+    left join delivered
+        on marts.mart = delivered.mart
+        and sources.source_system = delivered.source_system
+    left join delivering on sources.source_system = delivering.source_system
+    where delivered.source_system is not null
+        or delivering.source_system is null
+),
+
+spend as (
+    select source_system, max(spend_date) as source_max_date from {{ ref('fct_ad_spend') }}
+    where is_current
+    group by source_system
+),
+
+waiting as (
+    select
+        feeds.mart,
+        quarantine.source_system,
+        sum(quarantine.quarantined_rows) as quarantined_rows,
+        sum(case when quarantine.reason <> 'missing_fx_rate' then quarantine.amount end) as quarantined_amount,
+        sum(case when quarantine.reason = 'missing_fx_rate' then quarantine.amount end) as held_amount
+    from {{ ref('quarantine_summary') }} as quarantine
+    inner join feeds on quarantine.contract = feeds.contract
+    group by feeds.mart, quarantine.source_system
+),
+
+differences as (
+    select source_system, sum(abs(difference)) as difference from {{ ref('reconciliation') }}
+    group by source_system
+),
+
+last_judged as (
+    select
+        run_id,
+        max(checked_at) as judged_at,
+        row_number() over (order by max(checked_at) desc, run_id desc) as nth
+    from {{ ref('int_quality__checks') }}
+    where gate = 'marts'
+    group by run_id
+),
+
+verdicts as (
+    select
+        checks.subject as mart,
+        last_judged.run_id as judged_run_id,
+        last_judged.judged_at,
+        count(*) filter (where checks.state = 'passed') as checks_passed,
+        count(*) filter (where checks.state = 'warned') as checks_warned,
+        count(*) filter (where checks.state in ('failed', 'error')) as checks_failed
+    from {{ ref('int_quality__checks') }} as checks
+    inner join last_judged
+        on checks.run_id = last_judged.run_id
+        and last_judged.nth = 1
+    where checks.gate = 'marts'
+    group by checks.subject, last_judged.run_id, last_judged.judged_at
+)
+
+select
+    {{ surrogate_key(['fed.mart', 'fed.source_system']) }} as dq_status_key,
+    cast(fed.mart as {{ dbt.type_string() }}) as mart,
+    cast(fed.source_system as {{ dbt.type_string() }}) as source_system,
+    cast(fed.owner as {{ dbt.type_string() }}) as owner,
+    cast(fed.is_required as boolean) as is_required,
+    cast(spend.source_max_date as date) as source_max_date,
+    cast(
+        case when spend.source_max_date is not null then {{ dbt.dateadd('day', '-fed.final_after_days - 1', 'cast(' ~ as_of() ~ ' as date)') }} end
+        as date
+    ) as is_final_until,
+    cast(fed.last_known_at as timestamp) as last_known_at,
+    cast(
+        case when cast(fed.last_known_at as date) < cast({{ as_of() }} as date) then fed.last_known_at end as timestamp
+    ) as stale_since,
+    fed.last_known_at is null as is_never_delivered,
+    cast(coalesce(waiting.quarantined_rows, 0) as bigint) as quarantined_rows,
+    cast(coalesce(waiting.quarantined_amount, 0) as decimal(38, 6)) as quarantined_amount,
+    cast(coalesce(waiting.held_amount, 0) as decimal(38, 6)) as held_amount,
+    cast(coalesce(differences.difference, 0) as decimal(38, 6)) as difference,
+    cast(verdicts.judged_run_id as {{ dbt.type_string() }}) as judged_run_id,
+    cast(verdicts.judged_at as timestamp) as judged_at,
+    cast(coalesce(verdicts.checks_passed, 0) as bigint) as checks_passed,
+    cast(coalesce(verdicts.checks_warned, 0) as bigint) as checks_warned,
+    cast(coalesce(verdicts.checks_failed, 0) as bigint) as checks_failed
+from fed
+left join spend on fed.source_system = spend.source_system
+left join waiting
+    on fed.mart = waiting.mart
+    and fed.source_system = waiting.source_system
+left join differences on fed.source_system = differences.source_system
+left join verdicts on fed.mart = verdicts.mart

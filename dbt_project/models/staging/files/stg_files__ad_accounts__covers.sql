@@ -1,0 +1,1 @@
+{{ staged_covers('ad_accounts') }}

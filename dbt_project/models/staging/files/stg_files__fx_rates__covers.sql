@@ -1,0 +1,1 @@
+{{ staged_covers('fx_rates') }}

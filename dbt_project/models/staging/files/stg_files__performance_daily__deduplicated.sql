@@ -1,0 +1,1 @@
+{{ staged_deduplicated('performance_daily') }}

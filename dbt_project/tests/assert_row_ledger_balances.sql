@@ -1,0 +1,2 @@
+select * from {{ ref('row_ledger') }}
+where difference <> 0

@@ -1,0 +1,5 @@
+"""`python -m onefunnel` is the same as the command `onefunnel`."""
+
+from onefunnel.cli import main
+
+main()

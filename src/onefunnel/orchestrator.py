@@ -1,0 +1,123 @@
+"""Starts Airflow for people: the demo's one DAG run, and the UI. Airflow runs as a process; nothing here imports it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from onefunnel.errors import EnvironmentNotReady, StepFailed
+from onefunnel.ledger import Ledger
+from onefunnel.paths import Paths
+
+POLL_SECONDS = 0.3
+
+
+def environment(paths: Paths) -> dict[str, str]:
+    """The environment in which Airflow runs over this installation: SQLite, local executor, loopback only, no telemetry."""
+    return {
+        **os.environ,
+        "ONEFUNNEL_HOME": str(paths.home),
+        "ONEFUNNEL_PROJECT": str(paths.project),
+        "ONEFUNNEL_CONFIG": str(paths.config),
+        "AIRFLOW_HOME": str(paths.airflow),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(paths.project / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{paths.airflow / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "SCARF_ANALYTICS": "false",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def airflow(*arguments: str) -> list[str]:
+    """The command line of the Airflow that is installed beside this Python."""
+    return [str(Path(sys.executable).with_name("airflow")), *arguments]
+
+
+def migrate(paths: Paths) -> None:
+    """Make Airflow's metadata database ready (a few seconds the first time).
+
+    Raises:
+        StepFailed: the migration failed.
+    """
+    paths.airflow.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(airflow("db", "migrate"), env=environment(paths), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepFailed("Airflow's database could not be made.", where=str(paths.airflow), do=(done.stderr or done.stdout)[-2000:])
+
+
+def test_run(paths: Paths, ledger: Ledger, dag_id: str, conf: str, say: Callable[[str], None]) -> tuple[str | None, Path]:
+    """Run a DAG once in this machine's Airflow, without a server, saying each step of ours as it ends.
+
+    Returns:
+        Our run's id (None when it did not come so far) and the log file.
+
+    Raises:
+        StepFailed: the DAG run is red.
+    """
+    before = {r.run_id for r in ledger.runs()}
+    log = paths.airflow / f"{dag_id}.log"
+    said: set[int] = set()
+    run_id = None
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(airflow("dags", "test", dag_id, "--conf", conf), env=environment(paths), stdout=out,
+                                   stderr=subprocess.STDOUT, cwd=paths.project, start_new_session=True)
+        try:
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+                run_id = run_id or next((r.run_id for r in ledger.runs(limit=5) if r.run_id not in before), None)
+                _say_new_steps(ledger, run_id, said, say)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    run_id = run_id or next((r.run_id for r in ledger.runs(limit=5) if r.run_id not in before), None)
+    _say_new_steps(ledger, run_id, said, say)
+    if process.returncode:
+        run = ledger.run(run_id) if run_id else None
+        raise StepFailed(f"The DAG run is red{': ' + run.message if run and run.message else '.'}", where=f"{dag_id}, log {log}",
+                         do="onefunnel status")
+    return run_id, log
+
+
+def _say_new_steps(ledger: Ledger, run_id: str | None, said: set[int], say: Callable[[str], None]) -> None:
+    for step in ledger.steps(run_id) if run_id else []:
+        if step["state"] != "running" and step["step_id"] not in said:
+            said.add(step["step_id"])
+            say(f"{step['step']}: {step['state']}")
+
+
+def serve(paths: Paths, port: int) -> int:
+    """Airflow's UI, scheduler and DAG processor on 127.0.0.1 until Ctrl-C; returns its exit code.
+
+    Raises:
+        EnvironmentNotReady: the port is taken.
+    """
+    import socket
+
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise EnvironmentNotReady(f"Port {port} on 127.0.0.1 is in use.", do="Stop what uses it, or: onefunnel airflow --port …")
+    process = subprocess.Popen(airflow("standalone"), env={**environment(paths), "AIRFLOW__API__PORT": str(port)},
+                               cwd=paths.project, start_new_session=True)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        # standalone leaves its children behind when it is stopped alone
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)

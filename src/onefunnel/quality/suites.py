@@ -1,0 +1,284 @@
+"""Reads `expectations/**/*.yml`: every mistake in them is reported at once, with file and line, before a check runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from onefunnel.errors import ConfigError
+from onefunnel.quality.violations import NAMED
+
+Severity = Literal["block", "quarantine", "warn"]
+Owner = Literal["sales", "marketing", "data"]
+Gate = Literal["raw", "marts"]
+
+MAX_BYTES = 256 * 1024
+BUILT_IN = frozenset({"table", "text"})
+_PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=600)]
+Number = StrictInt | StrictFloat
+
+
+def _mistake(message: str) -> PydanticCustomError:
+    return PydanticCustomError("expectation", "{message}", {"message": message})
+
+
+class Check(BaseModel):
+    """One check of a table or load.
+
+    `on` is the table whose emptiness makes the check meaningless (the suite's own table unless said otherwise), `key`
+    an SQL expression over the violating rows: a surrogate key or a structural name, never text of the source.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Name
+    severity: Severity
+    owner: Owner
+    because: Text
+    fix: Text
+    expectation: str | None = None
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    sql: str | None = None
+    params: dict[Name, Number] = Field(default_factory=dict)
+    on: Name | None = None
+    key: str | None = None
+    empty_is_legal: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.expectation is None) == (self.sql is None):
+            raise _mistake("say either `expectation:` or `sql:`")
+        if self.sql is not None:
+            _check_sql(self.sql, self.params)
+        if self.expectation is not None:
+            _check_expectation(self.expectation, self.kwargs, self.params)
+        return self
+
+    def select(self, table: str, text: str) -> str:
+        """The select whose rows are the violations.
+
+        Args:
+            table: qualified table of the check.
+            text: SQL expression that joins all text columns of that table.
+        """
+        if self.expectation is not None:
+            return NAMED[self.expectation].sql(table, self.kwargs)
+        known = {"table": table, "text": text} | {name: str(value) for name, value in self.params.items()}
+        return (
+            _PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), self.sql or "").strip().rstrip(";").rstrip()
+        )
+
+
+def _check_sql(sql: str, params: Mapping[str, object]) -> None:
+    body = re.sub(r"--[^\n]*", "", sql).strip()
+    if not re.match(r"(select|with)\b", body, re.IGNORECASE):
+        raise _mistake("`sql:` must start with select or with; the rows that it returns are the violations")
+    if ";" in re.sub(r"'(?:[^']|'')*'", "", body).rstrip("; \n"):
+        raise _mistake("`sql:` must be one statement")
+    used = set(_PLACEHOLDER.findall(sql)) - BUILT_IN
+    for name in sorted(used - set(params)):
+        raise _mistake(f"`sql:` uses {{{name}}}, which `params:` does not give")
+    for name in sorted(set(params) - used):
+        raise _mistake(f"`params:` gives {name}, which `sql:` does not use")
+
+
+def _check_expectation(expectation: str, kwargs: Mapping[str, object], params: Mapping[str, object]) -> None:
+    named = NAMED.get(expectation)
+    if named is None:
+        raise _mistake(f"unknown expectation {expectation!r}; known are {', '.join(sorted(NAMED))}, or write `sql:`")
+    if params:
+        raise _mistake("`params:` belongs to `sql:`; a named expectation takes `kwargs:`")
+    for name in sorted(named.required - set(kwargs)):
+        raise _mistake(f"{expectation} needs kwargs: {name}")
+    for name in sorted(set(kwargs) - named.required - named.optional):
+        raise _mistake(f"{expectation} does not take kwargs: {name}")
+
+
+class SuiteFile(BaseModel):
+    """One file of expectations: of a published table, or of the loads of a contract or a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: Name | None = None
+    contract: Name | None = None
+    source: Name | None = None
+    key: str | None = None
+    empty_is_legal: bool = False
+    checks: list[Check] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if len([s for s in (self.table, self.contract, self.source) if s]) != 1:
+            raise _mistake("say exactly one of `table:`, `contract:`, `source:`")
+        if not self.empty_is_legal and all(check.empty_is_legal for check in self.checks):
+            raise _mistake("every check accepts an empty table: one must not, or the file says `empty_is_legal: true`")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The table, contract or source."""
+        return self.table or self.contract or self.source or ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The checks of one table (marts) or of one contract or source (raw)."""
+
+    path: Path
+    gate: Gate
+    name: str
+    key: str | None
+    empty_is_legal: bool
+    checks: tuple[Check, ...]
+
+    def is_empty_legal(self, check: Check) -> bool:
+        """Whether the check may meet a table without rows."""
+        return self.empty_is_legal if check.empty_is_legal is None else check.empty_is_legal
+
+
+@dataclass(frozen=True)
+class Suites:
+    """All declared checks."""
+
+    raw: Mapping[str, Suite]
+    marts: Mapping[str, Suite]
+
+    def declared(self, gate: Gate) -> list[str]:
+        """Ids of a gate's checks."""
+        suites = self.raw if gate == "raw" else self.marts
+        return [check.id for suite in suites.values() for check in suite.checks]
+
+
+def load_suites(expectations: Path) -> Suites:
+    """Read all suites below `expectations/`.
+
+    Raises:
+        ConfigError: one or more files are wrong; all problems are listed with file and line.
+    """
+    if not (expectations / "raw").is_dir() and not (expectations / "marts").is_dir():
+        do = "give the folder that holds raw/ and marts/; without expectations nothing is checked"
+        raise ConfigError("there are no expectations here", str(expectations), do)
+    problems: list[str] = []
+    seen: dict[str, str] = {}
+    found: dict[Gate, dict[str, Suite]] = {"raw": {}, "marts": {}}
+    for gate, path in _files(expectations):
+        suite = _load_file(gate, path, expectations, problems, seen)
+        if suite is not None:
+            found[gate][suite.name] = suite
+    if problems:
+        raise ConfigError(problems, str(expectations), "mend these lines; expectations/README.md has the format")
+    return Suites(found["raw"], found["marts"])
+
+
+def _files(expectations: Path) -> Iterator[tuple[Gate, Path]]:
+    gates: tuple[Gate, ...] = ("raw", "marts")
+    for gate in gates:
+        for path in sorted((expectations / gate).glob("*.y*ml")):
+            yield gate, path
+
+
+def _load_file(gate: Gate, path: Path, root: Path, problems: list[str], seen: dict[str, str]) -> Suite | None:
+    shown = path.relative_to(root).as_posix()
+    tree = _parse(path, shown, problems)
+    if tree is None:
+        return None
+    _note_duplicate_ids(tree, shown, problems, seen)
+    try:
+        file = SuiteFile.model_validate(_plain(tree))
+    except ValidationError as error:
+        problems.extend(_describe(item, tree, shown) for item in error.errors())
+        return None
+    if (gate == "marts") != (file.table is not None):
+        problems.append(f"{shown}:1: a file in {gate}/ says `{'table' if gate == 'marts' else 'contract'}:`")
+    if file.name != path.stem:
+        problems.append(f"{shown}:1: the file is called {path.stem} but speaks of {file.name}")
+    return Suite(path, gate, file.name, file.key, file.empty_is_legal, tuple(file.checks))
+
+
+def _parse(path: Path, shown: str, problems: list[str]) -> Any:
+    """The file as ruamel's tree (which knows lines), or None after noting what is wrong."""
+    if path.stat().st_size > MAX_BYTES:
+        problems.append(f"{shown}:1: larger than {MAX_BYTES} bytes")
+        return None
+    try:
+        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        problems.append(f"{shown}:{_marked_line(error)}: duplicate key ({error.problem})")
+        return None
+    except (YAMLError, UnicodeDecodeError) as error:
+        line = _marked_line(error) if isinstance(error, MarkedYAMLError) else 1
+        problems.append(f"{shown}:{line}: not valid YAML ({str(error).splitlines()[0]})")
+        return None
+    if not isinstance(tree, dict):
+        problems.append(f"{shown}:1: a mapping with `checks:` was expected")
+        return None
+    return tree
+
+
+def _marked_line(error: MarkedYAMLError) -> int:
+    return int(error.problem_mark.line) + 1 if error.problem_mark else 1
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's tree as plain Python values, because pydantic's strict types refuse subclasses of str and float."""
+    if isinstance(node, dict):
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _note_duplicate_ids(tree: Any, shown: str, problems: list[str], seen: dict[str, str]) -> None:
+    checks = tree.get("checks")
+    for check in checks if isinstance(checks, list) else []:
+        name = check.get("id") if isinstance(check, dict) else None
+        if not isinstance(name, str):
+            continue
+        place = f"{shown}:{check.lc.key('id')[0] + 1}"
+        if name in seen:
+            problems.append(f"{place}: the id {name} is already used in {seen[name]}")
+        seen.setdefault(name, place)
+
+
+def _describe(item: Any, tree: Any, shown: str) -> str:
+    """One pydantic error as `file:line: place: what`."""
+    loc: Sequence[str | int] = [part for part in item["loc"] if part not in ("int", "float")]
+    place = ".".join(str(part) for part in loc)
+    return f"{shown}:{_line(tree, loc)}: {place + ': ' if place else ''}{item['msg']}"
+
+
+def _line(tree: Any, loc: Sequence[str | int]) -> int:
+    """Line of the deepest node on the way that exists (a missing key is reported at its parent)."""
+    node = tree
+    line = int(tree.lc.line) + 1
+    for part in loc:
+        try:
+            place = node.lc.key(part) if hasattr(node, "keys") else node.lc.item(part)
+            line, node = place[0] + 1, node[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line

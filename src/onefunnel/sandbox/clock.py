@@ -1,0 +1,47 @@
+"""The sandbox company's clock: which day it is in one installation."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from onefunnel.errors import UsageError
+from onefunnel.sandbox.company import Company
+
+
+def next_day(home: Path, *, seed: int = 7, scale: float = 1.0, faults: Iterable[str] = ()) -> dict[str, Any]:
+    """Let a day pass: write its files to `home/drop`, then move the clock.
+
+    The clock is moved last, so a day whose writing was interrupted is written again, with the same bytes.
+
+    Returns:
+        {day, as_of (ISO, UTC), files}
+
+    Raises:
+        UsageError: the installation's company has another seed or scale, or a fault is unknown.
+    """
+    clock = home / "sandbox.json"
+    state = (
+        json.loads(clock.read_text(encoding="utf-8")) if clock.exists() else {"seed": seed, "scale": scale, "day": 0}
+    )
+    if (state["seed"], state["scale"]) != (seed, scale):
+        raise UsageError(
+            f"This installation's company has seed {state['seed']} and scale {state['scale']}.",
+            where=str(clock),
+            do="Use another ONEFUNNEL_HOME for another company.",
+        )
+    company = Company(seed=seed, scale=scale)
+    day = state["day"] + 1
+    try:
+        files = company.write_day(day, home / "drop", faults)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    home.mkdir(parents=True, exist_ok=True)
+    partial = clock.with_suffix(".partial")
+    partial.write_text(json.dumps({**state, "day": day}), encoding="utf-8")
+    partial.rename(clock)
+    as_of: dt.datetime = company.as_of(day)
+    return {"day": day, "as_of": as_of.strftime("%Y-%m-%dT%H:%M:%SZ"), "files": [str(f) for f in files]}

@@ -1,0 +1,435 @@
+"""pipeline.yml and the staging contracts, read strictly: every problem at once, each with its file and line."""
+
+from __future__ import annotations
+
+import codecs
+import datetime as dt
+import hashlib
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent
+
+from onefunnel.errors import ConfigError
+from onefunnel.paths import Paths
+
+MAX_YAML_BYTES = 1_000_000
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+RESERVED_SOURCES = {"ledger"}
+ColumnType = Literal["text", "currency", "date", "timestamp", "amount", "number", "integer", "rate"]
+# What a declared date or time format may consist of, and the text that each part stands for.
+FORMAT_TOKENS = {
+    "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}", "%H": "[0-9]{1,2}", "%M": "[0-9]{1,2}",
+    "%S": "[0-9]{1,2}", "%f": "[0-9]{1,6}", "%b": "[A-Za-z]{3}", "%z": "(?:Z|[+-][0-9]{2}:?[0-9]{2})", "%%": "%",
+}
+NUMERIC_TYPES = frozenset({"amount", "number", "integer", "rate"})
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _scalar_text(value: object) -> object:
+    """YAML reads `1` or `2026-01-01` as numbers and dates; a constant of a contract column is text."""
+    return str(value) if isinstance(value, int | float | dt.date) and not isinstance(value, bool) else value
+
+
+class ContractColumn(_Strict):
+    """One column of a staging contract. `required`: an empty value is quarantined. `personal`: lands as a token only."""
+
+    type: ColumnType
+    required: bool = False
+    personal: bool = False
+    description: str = ""
+
+
+class Contract(_Strict):
+    """One staging contract: the grain of its fact and its columns, in landing order."""
+
+    grain: tuple[str, ...]
+    columns: dict[str, ContractColumn]
+    description: str = ""
+
+    def columns_of(self, *types: str) -> list[str]:
+        """Names of the columns of the given types, in contract order."""
+        return [name for name, column in self.columns.items() if column.type in types]
+
+
+class Column(_Strict):
+    """Where a contract column's value comes from: a column of the file, or a constant."""
+
+    from_: str | None = Field(default=None, alias="from")
+    value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
+    format: str | None = None
+    prefix: str | None = None
+    map: dict[str, str] | None = None
+    zone: str | None = None
+    fold: Literal[0, 1] | None = None
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Column:
+        if (self.from_ is None) == (self.value is None):
+            raise ValueError("give exactly one of `from` (a column of the file) and `value` (a constant)")
+        if self.zone is not None and self.zone not in available_timezones():
+            raise ValueError(f"unknown time zone {self.zone!r}: use an IANA name such as Europe/Berlin")
+        return self
+
+
+class Dialect(_Strict):
+    """How a text file is written. Nothing of it is ever sniffed."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    quote: str = '"'
+    decimal: str = "."
+    grouping: str = ""
+    null_words: tuple[str, ...] = ("",)
+    final_newline: bool = True
+
+    @model_validator(mode="after")
+    def _sound(self) -> Dialect:
+        problems = []
+        for name in ("delimiter", "quote", "decimal"):
+            value = getattr(self, name)
+            if len(value) != 1 or not value.isascii() or value in "\r\n":
+                problems.append(f"{name} must be one ASCII character, not {value!r}")
+        if len(self.grouping) > 1:
+            problems.append("grouping must be one character or empty")
+        if self.delimiter == self.quote:
+            problems.append("delimiter and quote must differ")
+        if self.decimal == self.grouping:
+            problems.append("decimal and grouping must differ")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            problems.append(f"unknown encoding {self.encoding!r}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class UsualRows(_Strict):
+    """When a load counts as suspiciously small: rows per covered date against the median of earlier loads."""
+
+    share: float = Field(default=0.5, gt=0, lt=1)
+    minimum: int = Field(default=1, ge=0)
+
+
+class Stream(_Strict):
+    """One stream of a file source: which files, in which dialect, and what a changed file replaces."""
+
+    contract: str
+    files: str
+    format: Literal["csv", "parquet"] = "csv"
+    dialect: Dialect = Dialect()
+    key: tuple[str, ...] | None
+    replaces: Literal["file", "keys", "partition"]
+    partition: tuple[str, ...] = ()
+    file_order: Literal["name", "modified"] = "name"
+    order_by: str | None = None
+    final_after_days: int = Field(default=30, ge=0, le=400)
+    allow_empty: bool = False
+    usual_rows: UsualRows | Literal["off"] = UsualRows()
+    columns: dict[str, Column]
+    ignore: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_words(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            data = dict(data)
+            if data.get("key") == "none":
+                data["key"] = None
+            if data.get("usual_rows") is False:  # YAML 1.1 readers turn `off` into false
+                data["usual_rows"] = "off"
+        return data
+
+    @model_validator(mode="after")
+    def _sound(self) -> Stream:
+        problems = []
+        if self.replaces == "partition" and not self.partition:
+            problems.append("`replaces: partition` needs `partition: [column, …]`")
+        if self.replaces != "partition" and self.partition:
+            problems.append(f"`partition` has no meaning with `replaces: {self.replaces}`")
+        if self.replaces == "keys" and self.key is None:
+            problems.append("`replaces: keys` needs a key")
+        if self.files.startswith("/") or ".." in Path(self.files).parts:
+            problems.append("`files` is a pattern below `root`: no leading slash, no `..`")
+        named = {*(self.key or ()), *self.partition, *([self.order_by] if self.order_by else [])}
+        problems += [f"`{c}` is named in key, partition or order_by but has no entry in `columns`"
+                     for c in sorted(named - self.columns.keys())]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def declaration(self) -> dict[str, Any]:
+        """The declaration as plain JSON-able data, as receipts keep it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def fingerprint(self) -> str:
+        """sha256 of the declaration: two loads with the same one were read in the same way."""
+        return hashlib.sha256(json.dumps(self.declaration(), sort_keys=True).encode()).hexdigest()
+
+
+class Source(_Strict):
+    """One source of data: its connector, whether a run may go on without it, and its streams."""
+
+    connector: str
+    required: bool = True
+    owner: Literal["sales", "marketing", "data"] = "data"
+    root: str
+    streams: dict[str, Stream]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_contract(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("streams"), dict):
+            data = dict(data)
+            data["streams"] = {
+                name: {"contract": name, **body} if isinstance(body, dict) else body
+                for name, body in data["streams"].items()
+            }
+        return data
+
+
+class Reporting(_Strict):
+    """The currency and zone in which the company reports."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    time_zone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _zone(self) -> Reporting:
+        if self.time_zone not in available_timezones():
+            raise ValueError(f"unknown time zone {self.time_zone!r}")
+        return self
+
+
+class Retention(_Strict):
+    """How many published versions are kept, and how young a version must be to be kept in any case."""
+
+    versions: int = Field(default=5, ge=2)
+    min_age_minutes: int = Field(default=60, ge=1)
+
+
+class Settings(_Strict):
+    """The whole of pipeline.yml."""
+
+    version: Literal[1]
+    company: str
+    reporting: Reporting
+    schedule: str | None = None
+    as_of: Annotated[str, BeforeValidator(lambda v: v.isoformat() if isinstance(v, dt.datetime) else v)] = "now"
+    retention: Retention = Retention()
+    sources: dict[str, Source]
+
+    def resolved_as_of(self, now: dt.datetime) -> dt.datetime:
+        """The instant the data is read at (UTC): the declared one, or `now`."""
+        return now if self.as_of == "now" else parse_instant(self.as_of)
+
+
+def parse_instant(text: str) -> dt.datetime:
+    """An ISO instant with offset or `Z` as UTC.
+
+    Raises:
+        ConfigError: not an instant, or without a zone.
+    """
+    try:
+        value = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not an ISO instant", do="Write it like 2026-03-01T06:00:00Z.") from None
+    if value.tzinfo is None:
+        raise ConfigError(f"the instant {text!r} has no zone", do="Write it like 2026-03-01T06:00:00Z.")
+    return value.astimezone(dt.UTC)
+
+
+@lru_cache(maxsize=8)
+def load_contracts(dbt_project: Path) -> dict[str, Contract]:
+    """The staging contracts, from `vars: contracts:` of dbt_project.yml (dbt and Python read the same lines)."""
+    path = dbt_project / "dbt_project.yml"
+    data = read_yaml(path)
+    return {name: Contract.model_validate(_plain(body)) for name, body in data["vars"]["contracts"].items()}
+
+
+def read_yaml(path: Path) -> CommentedMap:
+    """A YAML mapping, safely: no aliases, no duplicate keys, at most 1 MB.
+
+    Raises:
+        ConfigError: unreadable, with file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError("configuration file not found", where=str(path), do="Copy the pipeline.yml of the project.") from None
+    except UnicodeDecodeError:
+        raise ConfigError("configuration file is not UTF-8", where=str(path)) from None
+    if len(text) > MAX_YAML_BYTES:
+        raise ConfigError(f"configuration file is larger than {MAX_YAML_BYTES:,} bytes", where=str(path))
+    yaml = YAML(typ="rt", pure=True)
+    try:
+        for event in yaml.parse(text):
+            if isinstance(event, AliasEvent):
+                raise ConfigError("YAML aliases are not supported", where=f"{path}:{event.start_mark.line + 1}")
+        data = yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = " ".join(str(error.problem or error.context).split())
+        raise ConfigError(f"{path}:{line}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise ConfigError("YAML is nested too deeply", where=str(path)) from None
+    if not isinstance(data, CommentedMap):
+        raise ConfigError("configuration file is empty or not a mapping", where=str(path))
+    return data
+
+
+def load_settings(path: Path, dbt_project: Path) -> Settings:
+    """pipeline.yml, validated against its schema and the staging contracts.
+
+    Raises:
+        ConfigError: all problems at once, each as `file:line: path: message`.
+    """
+    tree = read_yaml(path)
+    try:
+        settings = Settings.model_validate(_plain(tree))
+    except ValidationError as error:
+        raise ConfigError(
+            [f"{path}:{_line(tree, e['loc'])}: {_dotted(e['loc'])}: {_message(dict(e))}" for e in error.errors()],
+            do="See docs/how-to/bring-your-own-files.md for every key.",
+        ) from None
+    problems = [f"{path}:{_line(tree, loc)}: {_dotted(loc)}: {text}" for loc, text in _contract_problems(settings, dbt_project)]
+    if problems:
+        raise ConfigError(problems, do="See docs/how-to/bring-your-own-files.md for every key.")
+    return settings
+
+
+def source_root(root: str, config: Path, home: Path) -> Path:
+    """The folder of a file source: `./x` is beside pipeline.yml, another relative path is in the state folder."""
+    if root.startswith("./") or root == ".":
+        return config.parent / root
+    return Path(root) if Path(root).is_absolute() else home / root
+
+
+def _contract_problems(settings: Settings, dbt_project: Path) -> list[tuple[tuple[str | int, ...], str]]:
+    contracts = load_contracts(dbt_project)
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    if settings.as_of != "now":
+        try:
+            parse_instant(settings.as_of)
+        except ConfigError as error:
+            problems.append((("as_of",), error.what))
+    for source_name, source in settings.sources.items():
+        here: tuple[str | int, ...] = ("sources", source_name)
+        if not NAME.match(source_name) or source_name in RESERVED_SOURCES:
+            problems.append((here, "a source's name is lower case letters, digits and _, and not a reserved word"))
+        if source.connector != "files":
+            problems.append(((*here, "connector"), f"unknown connector {source.connector!r}: known is files"))
+        for stream_name, stream in source.streams.items():
+            at = (*here, "streams", stream_name)
+            if not NAME.match(stream_name):
+                problems.append((at, "a stream's name is lower case letters, digits and _"))
+            contract = contracts.get(stream.contract)
+            if contract is None:
+                problems.append(((*at, "contract"), f"unknown contract {stream.contract!r}: known are {', '.join(contracts)}"))
+                continue
+            problems += [((*at, *loc), text) for loc, text in _stream_problems(stream, contract)]
+    return problems
+
+
+def _stream_problems(stream: Stream, contract: Contract) -> list[tuple[tuple[str | int, ...], str]]:
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    for name in contract.columns:
+        if contract.columns[name].required and name not in stream.columns:
+            problems.append((("columns",), f"the contract {stream.contract} requires `{name}`: give `from` or `value`"))
+    for name, column in stream.columns.items():
+        at = ("columns", name)
+        declared = contract.columns.get(name)
+        if declared is None:
+            problems.append((at, f"`{name}` is no column of the contract {stream.contract} ({', '.join(contract.columns)})"))
+            continue
+        if declared.type in ("date", "timestamp") and column.format is None:
+            problems.append((at, f"a {declared.type} needs `format`, for example %Y-%m-%d"))
+        unknown = [t for t in re.findall("%.", column.format or "") if t not in FORMAT_TOKENS]
+        if unknown:
+            problems.append((at, f"`format` knows {' '.join(FORMAT_TOKENS)}, not {' '.join(unknown)}"))
+        if declared.type not in ("date", "timestamp") and column.format is not None:
+            problems.append((at, f"`format` has no meaning for a {declared.type}"))
+        if declared.type == "timestamp" and column.zone is None:
+            problems.append((at, "a timestamp needs `zone`: the zone its local time is written in"))
+        if declared.type == "timestamp" and column.zone not in (None, "UTC") and column.fold is None:
+            problems.append((at, "a local timestamp needs `fold`: 0 or 1, which of a repeated hour's two instants is meant"))
+        if declared.type != "timestamp" and (column.zone is not None or column.fold is not None):
+            problems.append((at, f"`zone` and `fold` have no meaning for a {declared.type}"))
+        if column.prefix is not None and declared.type not in NUMERIC_TYPES:
+            problems.append((at, f"`prefix` has no meaning for a {declared.type}"))
+        if column.map is not None and declared.type not in ("text", "currency"):
+            problems.append((at, f"`map` has no meaning for a {declared.type}"))
+    return problems
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's commented containers as plain dicts and lists."""
+    if isinstance(node, CommentedMap | dict):
+        return {str(k): _plain(v) for k, v in node.items()}
+    if isinstance(node, CommentedSeq | list):
+        return [_plain(v) for v in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    if isinstance(node, dt.datetime):
+        return node if node.tzinfo else node.replace(tzinfo=dt.UTC)
+    return node
+
+
+def _line(tree: Any, loc: tuple[str | int, ...]) -> int:
+    """The 1-based line of the deepest part of `loc` that stands in the file."""
+    node, line = tree, 1
+    for part in loc:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+            node = node[part]
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] + 1
+            node = node[part]
+        else:
+            break
+    return line
+
+
+def _dotted(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(p) for p in loc if p not in ("UsualRows", "literal['off']"))
+
+
+def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "extra_forbidden":
+        return "is not a known key (is it misspelt?)"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def zone(name: str) -> ZoneInfo:
+    """The IANA zone `name` (validated when the settings were read)."""
+    return ZoneInfo(name)
+
+
+def declared_schedule() -> str | None:
+    """The schedule in pipeline.yml of this process's installation (read when a DAG file is parsed).
+
+    Raises:
+        ConfigError: pipeline.yml is wrong; the orchestrator shows it as an import error.
+    """
+    paths = Paths.find()
+    return load_settings(paths.config, paths.dbt_project).schedule

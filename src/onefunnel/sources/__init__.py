@@ -1,0 +1,1 @@
+"""Sources: where data comes from. Each knows only `base`, `http` and `errors`."""

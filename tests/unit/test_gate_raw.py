@@ -1,0 +1,382 @@
+"""The raw gate: every shipped check goes red for its planted fault and for nothing else, and nothing passes vacuously."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from onefunnel.quality.gate import LoadUnderJudgement, check_raw
+from onefunnel.quality.results import GateReport
+from onefunnel.quality.suites import load_suites
+
+EXPECTATIONS = Path(__file__).parents[2] / "expectations"
+KNOWN_AT = "2026-01-05 06:00:00"
+ROWS = 200
+
+COLUMNS: dict[str, dict[str, tuple[str, str, Any, Any]]] = {  # name: (type, value, min, max)
+    "performance_daily": {
+        "ad_account_id": ("text", "'acc-1'", None, None),
+        "level": ("text", "'campaign'", None, None),
+        "campaign_id": ("text", "'c-' || i", None, None),
+        "spend_date": ("date", "'2026-01-0' || (1 + i % 4)", "2026-01-01", "2026-01-04"),
+        "currency": ("currency", "'EUR'", None, None),
+        "spend_amount": ("amount", "'12.50'", "12.50", "12.50"),
+        "clicks": ("integer", "'7'", "7", "7"),
+    },
+    "campaigns": {
+        "ad_account_id": ("text", "'acc-1'", None, None),
+        "campaign_id": ("text", "'c-' || i", None, None),
+        "started_on": ("date", "'2025-12-01'", "2025-12-01", "2025-12-01"),
+        "ended_on": ("date", "'2099-12-31'", "2099-12-31", "2099-12-31"),
+    },
+    "ad_accounts": {
+        "ad_account_id": ("text", "'acc-' || i", None, None),
+        "currency": ("currency", "'EUR'", None, None),
+        "time_zone": ("text", "'Europe/Berlin'", None, None),
+    },
+    "fx_rates": {
+        "rate_date": ("date", "'2026-01-01'", "2026-01-01", "2026-01-01"),
+        "base_currency": ("currency", "'EUR'", None, None),
+        "quote_currency": ("currency", "'X' || chr((65 + i % 26)::int) || 'A'", None, None),
+        "rate": ("rate", "'1.085'", "1.085", "1.085"),
+    },
+}
+
+
+@dataclass
+class Load:
+    """A landed load in the making: faults change the receipt, the records' SQL or the number of rejects."""
+
+    contract: str
+    receipt: dict[str, Any]
+    history: list[dict[str, Any]]
+    values: dict[str, str]
+    rows: int = ROWS
+    rejects: int = 0
+    after: list[Callable[[Path], object]] = field(default_factory=list)
+
+    def column(self, name: str) -> dict[str, Any]:
+        return self.receipt["control"]["columns"][name]
+
+    def land(self, folder: Path) -> LoadUnderJudgement:
+        folder.mkdir(parents=True)
+        values = ", ".join(f"{value} as {name}" for name, value in self.values.items())
+        with duckdb.connect() as db:
+            db.execute(
+                f"copy (select 'files' as _source, 0 as _file_seq, i::bigint + 1 as _line, {values} from range({self.rows}) "
+                f"t(i)) to '{folder}/records.parquet'"
+            )
+            db.execute(
+                "copy (select 0 as _file_seq, i::bigint as _line, 'ragged' as reason, 'secret@example.com' as original_text "
+                f"from range({self.rejects}) t(i)) to '{folder}/rejects.parquet'"
+            )
+        for change in self.after:
+            change(folder)
+        return LoadUnderJudgement(self.receipt["load_id"], folder, self.receipt, self.history)
+
+
+def make_load(contract: str, load_id: str) -> Load:
+    def receipt(number: int, known_at: str = KNOWN_AT) -> dict[str, Any]:
+        columns = {
+            name: {"type": kind, "valid": ROWS, "invalid": 0, "null": 0, "sum": None, "min": low, "max": high}
+            for name, (kind, _, low, high) in COLUMNS[contract].items()
+        }
+        dated = contract in ("performance_daily", "fx_rates")
+        return {
+            "source": "search_ads",
+            "stream": contract,
+            "contract": contract,
+            "load_id": load_id if number == 0 else f"{load_id}-{number}",
+            "known_at": known_at,
+            "declaration": {"allow_empty": False, "usual_rows": {"share": 0.5, "minimum": 1}},
+            "covers": {
+                "mode": "file",
+                "columns": [],
+                "cells": 4,
+                "dates": 4 if dated else None,
+                "min_date": "2026-01-01" if dated else None,
+                "max_date": "2026-01-04" if dated else None,
+            },
+            "rows": {"extracted": ROWS, "landed": ROWS, "rejected": 0},
+            "control": {"rows": ROWS, "columns": columns},
+            "files": [
+                {"path": "a.csv", "sha256": "0", "bytes": 1, "modified_at": KNOWN_AT, "rows": ROWS, "rejected": 0}
+            ],
+            "undeclared_columns": [],
+        }
+
+    history = [receipt(number) for number in range(1, 7)]
+    return Load(contract, receipt(0), history, {name: value for name, (_, value, _, _) in COLUMNS[contract].items()})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, and which lesser checks rightly speak up as well."""
+
+    plant: Callable[[Load], object]
+    also: frozenset[str] = frozenset()
+
+
+def fault(plant: Callable[[Load], object], *also: str) -> Fault:
+    return Fault(plant, frozenset(also))
+
+
+def shrink(load: Load, rows: int) -> None:
+    load.rows = rows
+    load.receipt["rows"] = {"extracted": rows, "landed": rows, "rejected": 0}
+
+
+def reject(load: Load, rows: int) -> None:
+    load.rejects = rows
+    load.receipt["rows"] = {"extracted": ROWS + rows, "landed": ROWS, "rejected": rows}
+
+
+def spoil(load: Load, column: str, **what: Any) -> None:
+    load.column(column).update(what)
+
+
+def common_faults(contract: str, required: str) -> dict[str, Fault]:
+    every = f"{contract}_every_value_is_readable"
+    return {
+        f"{contract}_rows_are_present": fault(lambda x: (shrink(x, 0), x.history.clear())),
+        f"{contract}_volume_is_usual": fault(lambda x: shrink(x, ROWS // 2 - 1)),
+        f"{contract}_receipt_balances": fault(lambda x: x.receipt["rows"].update(extracted=ROWS + 1)),
+        f"{contract}_records_are_readable": fault(lambda x: reject(x, 21), f"{contract}_every_record_is_readable"),
+        f"{contract}_every_record_is_readable": fault(lambda x: reject(x, 1)),
+        f"{contract}_required_values_are_readable": fault(lambda x: spoil(x, required, invalid=21), every),
+        every: fault(lambda x: spoil(x, required, invalid=1)),
+        f"{contract}_required_values_are_filled": fault(lambda x: spoil(x, required, null=21)),
+        f"{contract}_columns_are_declared": fault(lambda x: x.receipt.update(undeclared_columns=["note"])),
+    }
+
+
+FAULTS: dict[str, Fault] = {
+    **common_faults("performance_daily", "spend_amount"),
+    **common_faults("campaigns", "campaign_id"),
+    **common_faults("ad_accounts", "time_zone"),
+    **common_faults("fx_rates", "rate"),
+    "performance_daily_dates_are_plausible": fault(lambda x: spoil(x, "spend_date", max="2026-01-07")),
+    "performance_daily_currency_is_a_code": fault(
+        lambda x: spoil(x, "currency", invalid=21), "performance_daily_every_value_is_readable"
+    ),
+    "performance_daily_negative_spend_is_rare": fault(
+        lambda x: x.values.update(spend_amount="case when i < 6 then 'R$ -5.00' else '5.00' end")
+    ),
+    "performance_daily_amounts_are_usual": fault(lambda x: spoil(x, "spend_amount", max="1250.01")),
+    "campaigns_dates_are_plausible": fault(lambda x: spoil(x, "started_on", min="0202-12-01")),
+    "ad_accounts_currency_is_a_code": fault(
+        lambda x: spoil(x, "currency", invalid=6), "ad_accounts_every_value_is_readable"
+    ),
+    "ad_accounts_time_zone_is_known": fault(lambda x: x.values.update(time_zone="'Europe/Bielefeld'")),
+    "fx_rates_dates_are_plausible": fault(lambda x: spoil(x, "rate_date", min="1999-12-31")),
+    "fx_rates_are_positive": fault(lambda x: spoil(x, "rate", min="0")),
+    "fx_rates_are_usual": fault(lambda x: spoil(x, "rate", max="108.6")),
+}
+
+RAW_CHECKS = load_suites(EXPECTATIONS).declared("raw")
+
+
+def contract_of(check_id: str) -> str:
+    return next(contract for contract in COLUMNS if check_id.startswith(contract))
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, GateReport]:
+    """One gate over all faulty loads and a healthy one per contract."""
+    root = tmp_path_factory.mktemp("landing")
+    loads = [make_load(contract, f"healthy-{contract}") for contract in COLUMNS]
+    for check_id, planted in FAULTS.items():
+        loads.append(make_load(contract_of(check_id), check_id))
+        planted.plant(loads[-1])
+    return check_raw([load.land(root / load.receipt["load_id"]) for load in loads], EXPECTATIONS)
+
+
+def not_passed(report: GateReport) -> set[str]:
+    return {result.check_id for result in report.results if result.state != "passed"}
+
+
+@pytest.mark.parametrize("contract", COLUMNS)
+def test_a_healthy_load_passes_every_check(reports: dict[str, GateReport], contract: str) -> None:
+    report = reports[f"healthy-{contract}"]
+    assert not_passed(report) == set()
+    assert report.verdict == "pass"
+    assert report.declared == report.executed == len(report.results) > 0
+
+
+@pytest.mark.parametrize("check_id", RAW_CHECKS)
+def test_every_raw_check_can_go_red(reports: dict[str, GateReport], check_id: str) -> None:
+    assert check_id in FAULTS, f"{check_id} has no planted fault: nobody knows whether it can go red"
+    report = reports[check_id]
+    result = next(result for result in report.results if result.check_id == check_id)
+    assert result.state == ("failed" if result.severity == "block" else "warned"), result
+    assert report.verdict == ("fail" if result.severity == "block" else "pass")
+    assert not_passed(report) == {check_id} | FAULTS[check_id].also
+
+
+def test_no_planted_fault_is_left_over() -> None:
+    assert set(FAULTS) == set(RAW_CHECKS)
+
+
+def test_samples_are_keys_and_no_text_of_the_source_leaves_the_gate(reports: dict[str, GateReport]) -> None:
+    report = reports["fx_rates_every_record_is_readable"]
+    result = next(result for result in report.results if result.state == "warned")
+    assert result.samples == ("0:0",)
+    assert "read_parquet" not in result.sql and "records" not in result.samples
+    assert "secret@example.com" not in json.dumps(report.to_dict())
+
+
+def judge_one(tmp_path: Path, plant: Callable[[Load], object], expectations: Path = EXPECTATIONS) -> GateReport:
+    load = make_load("performance_daily", "one")
+    plant(load)
+    return check_raw([load.land(tmp_path / "load")], expectations)["one"]
+
+
+def write_suite(tmp_path: Path, checks: str, contract: str = "performance_daily") -> Path:
+    folder = tmp_path / "expectations" / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{contract}.yml").write_text(f"contract: {contract}\nchecks:\n{checks}")
+    return folder.parent
+
+
+CHECK = """
+  - id: {id}
+    severity: warn
+    owner: data
+    because: because of the test that reads it
+    fix: nothing to do about it
+    {what}
+"""
+
+
+def test_a_deleted_suite_is_red(tmp_path: Path) -> None:
+    expectations = write_suite(tmp_path, CHECK.format(id="other", what="sql: select 1 where false"), "fx_rates")
+    report = judge_one(tmp_path, lambda x: None, expectations)
+    assert report.verdict == "fail"
+    assert report.first_failure and report.first_failure.check_id == "contract_has_expectations"
+    assert report.declared == 0 and "gate_has_checks" in not_passed(report)
+
+
+def test_zero_rows_are_red_unless_the_stream_allows_them(tmp_path: Path) -> None:
+    expectations = write_suite(
+        tmp_path, CHECK.format(id="blind", what="sql: select * from raw.load_records where false")
+    )
+    report = judge_one(tmp_path / "a", lambda x: shrink(x, 0), expectations)
+    assert report.verdict == "fail"
+    assert report.first_failure and "checked nothing" in report.first_failure.observed
+
+    def allow(load: Load) -> None:
+        shrink(load, 0)
+        load.receipt["declaration"]["allow_empty"] = True
+
+    assert judge_one(tmp_path / "b", allow, expectations).verdict == "pass"
+
+
+def test_zero_rows_are_red_even_when_every_record_check_shrugs(tmp_path: Path) -> None:
+    shrugging = CHECK.format(
+        id="shrugs", what="sql: select * from raw.load_records where false\n    empty_is_legal: true"
+    )
+    other = CHECK.format(id="looks_elsewhere", what="sql: select 1 where false\n    on: load_receipt")
+    report = judge_one(tmp_path, lambda x: shrink(x, 0), write_suite(tmp_path, shrugging + other))
+    assert not_passed(report) == {"load_has_rows"} and report.verdict == "fail"
+
+
+def test_a_column_without_values_is_red(tmp_path: Path) -> None:
+    what = "expectation: expect_column_values_to_be_unique\n    kwargs: {column: campaign_id}"
+    expectations = write_suite(tmp_path, CHECK.format(id="all_null", what=what))
+    report = judge_one(tmp_path, lambda x: x.values.update(campaign_id="null::varchar"), expectations)
+    assert report.verdict == "fail"
+    assert report.first_failure and report.first_failure.observed == "checked nothing: no value in campaign_id"
+
+
+def test_an_exception_is_a_failure_and_does_not_quote_a_value(tmp_path: Path) -> None:
+    checks = CHECK.format(id="cannot_cast", what="sql: select 1 from raw.load_records where campaign_id::int > 0")
+    checks += CHECK.format(id="no_such_column", what="sql: select nope from raw.load_records")
+    report = judge_one(
+        tmp_path, lambda x: x.values.update(campaign_id="'jane@example.com'"), write_suite(tmp_path, checks)
+    )
+    observed = {result.check_id: (result.state, result.observed) for result in report.results}
+    assert observed["cannot_cast"] == ("error", "Conversion Error")
+    assert observed["no_such_column"][0] == "error" and "nope" in observed["no_such_column"][1]
+    assert report.verdict == "fail"
+    assert "jane@example.com" not in json.dumps(report.to_dict())
+
+
+def test_a_check_cannot_read_other_files(tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("a\n1\n")
+    expectations = write_suite(tmp_path, CHECK.format(id="nosy", what=f"sql: select * from '{tmp_path}/outside.csv'"))
+    report = judge_one(tmp_path, lambda x: None, expectations)
+    assert report.first_failure and report.first_failure.state == "error"
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda folder: (folder / "records.parquet").unlink(),
+        lambda folder: (folder / "records.parquet").write_bytes(b"PAR1 but not really"),
+    ],
+)
+def test_a_damaged_load_is_red(tmp_path: Path, break_it: Callable[[Path], object]) -> None:
+    report = judge_one(tmp_path, lambda x: x.after.append(break_it))
+    assert report.verdict == "fail" and report.executed == 0
+    assert "load_can_be_read" in not_passed(report)
+
+
+def test_a_receipt_of_another_form_is_red(tmp_path: Path) -> None:
+    report = judge_one(tmp_path, lambda x: x.receipt.pop("rows"))
+    assert report.verdict == "fail" and "load_can_be_read" in not_passed(report)
+
+
+def test_files_that_the_receipt_does_not_vouch_for_are_red(tmp_path: Path) -> None:
+    parts = {"records.parquet": hashlib.sha256(b"something else").hexdigest()}
+    report = judge_one(tmp_path, lambda x: x.receipt.update(parts=parts))
+    assert not_passed(report) == {"load_files_match_receipt"} and report.verdict == "fail"
+
+
+def test_volume_needs_history_and_can_be_switched_off(tmp_path: Path) -> None:
+    def young(load: Load) -> None:
+        shrink(load, 1)
+        del load.history[4:]
+
+    def off(load: Load) -> None:
+        shrink(load, 1)
+        load.receipt["declaration"]["usual_rows"] = "off"
+
+    assert judge_one(tmp_path / "young", young).verdict == "pass"
+    assert judge_one(tmp_path / "off", off).verdict == "pass"
+
+
+def test_a_small_file_that_cannot_be_read_is_red(tmp_path: Path) -> None:
+    def small(load: Load) -> None:
+        load.history.clear()
+        shrink(load, 10)
+        load.receipt["control"]["rows"] = 10
+        spoil(load, "spend_amount", valid=0, invalid=10)
+
+    assert "performance_daily_required_values_are_readable" in not_passed(judge_one(tmp_path, small))
+
+
+def test_a_source_may_add_checks_of_its_own(tmp_path: Path) -> None:
+    expectations = write_suite(
+        tmp_path, CHECK.format(id="of_contract", what="sql: select * from raw.load_records where false")
+    )
+    (expectations / "raw" / "search_ads.yml").write_text(
+        "source: search_ads\nchecks:\n" + CHECK.format(id="of_source", what="sql: select 1 from raw.load_records")
+    )
+    report = judge_one(tmp_path, lambda x: None, expectations)
+    assert [result.check_id for result in report.results] == ["of_contract", "of_source"]
+    assert report.verdict == "pass" and not_passed(report) == {"of_source"}
+
+
+def test_the_receipt_is_not_changed_by_judging(tmp_path: Path) -> None:
+    load = make_load("fx_rates", "one").land(tmp_path / "load")
+    before = copy.deepcopy(load.receipt)
+    check_raw([load], EXPECTATIONS)
+    assert load.receipt == before
