@@ -17,7 +17,6 @@ from __future__ import annotations
 import datetime as dt
 
 from airflow.sdk import Param, dag, task
-
 from steps import DEFAULT_ARGS, audited_run, step
 
 
@@ -34,7 +33,13 @@ from steps import DEFAULT_ARGS, audited_run, step
     params={
         "first_day": Param("2026-01-01", type="string", format="date", title="First day", description="Inclusive."),
         "last_day": Param("2026-01-31", type="string", format="date", title="Last day", description="Inclusive."),
-        "as_of": Param(None, type=["null", "string"], format="date-time", title="As of", description="Empty: what pipeline.yml says."),
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="As of",
+            description="Empty: what pipeline.yml says.",
+        ),
     },
 )
 def revenue_backfill() -> None:

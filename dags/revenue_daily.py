@@ -23,9 +23,9 @@ from __future__ import annotations
 import datetime as dt
 
 from airflow.sdk import Param, dag, task
+from steps import DEFAULT_ARGS, audited_run, step
 
 from onefunnel.settings import declared_schedule
-from steps import DEFAULT_ARGS, audited_run, step
 
 
 @dag(
@@ -38,8 +38,15 @@ from steps import DEFAULT_ARGS, audited_run, step
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["onefunnel", "revenue", "sales", "marketing"],
-    params={"as_of": Param(None, type=["null", "string"], format="date-time", title="As of",
-                           description="The instant the data is read at, ISO with zone. Empty: what pipeline.yml says (usually now).")},
+    params={
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="As of",
+            description="The instant the data is read at, ISO with zone. Empty: what pipeline.yml says (usually now).",
+        )
+    },
 )
 def revenue_daily() -> None:
     @task(execution_timeout=dt.timedelta(minutes=5))

@@ -28,7 +28,11 @@ def explain_failure(context: dict[str, Any]) -> None:
     """Failure callback: what broke, what readers see, what to do next, in the failed task's log."""
     task = context["task_instance"]
     print(f"{task.dag_id}.{task.task_id} failed; readers keep the last audited version.")
-    print(subprocess.run([sys.executable, "-m", "onefunnel", "status"], check=False, capture_output=True, text=True, timeout=120).stdout)
+    print(
+        subprocess.run(
+            [sys.executable, "-m", "onefunnel", "status"], check=False, capture_output=True, text=True, timeout=120
+        ).stdout
+    )
 
 
 DEFAULT_ARGS = {
@@ -100,7 +104,9 @@ def step(*arguments: str) -> Any:
     environment = {**os.environ, "ONEFUNNEL_LAST_TRY": "1" if last_try else ""}
     with _task_log(task) as say, tempfile.TemporaryFile("w+") as out:
         say("$ onefunnel " + " ".join(command[3:]))
-        with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
+        with subprocess.Popen(
+            command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        ) as process:
             try:
                 for line in process.stderr or ():
                     say(line.rstrip())
@@ -118,7 +124,7 @@ def step(*arguments: str) -> Any:
     raise AirflowException(message) if code == ENVIRONMENT else AirflowFailException(message)
 
 
-class _task_log:  # noqa: N801 (used like a function)
+class _task_log:
     """Prints to the task's log; where no worker keeps one (`airflow dags test`), writes the file the UI looks for."""
 
     def __init__(self, task: Any) -> None:

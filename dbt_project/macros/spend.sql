@@ -33,8 +33,10 @@
 {%- endmacro %}
 
 
-{% macro only_affected_dates(relation) -%}
+{# The ref stands outside the condition, so that dbt knows of it in a full build as well. #}
+{% macro only_affected_dates() -%}
+    {%- set affected = ref('int_spend__affected_dates') -%}
     {%- if is_incremental() %}
-    where {{ relation }}spend_date in (select spend_date from {{ ref('int_spend__affected_dates') }})
+    where spend_date in (select spend_date from {{ affected }})
     {%- endif %}
 {%- endmacro %}

@@ -21,8 +21,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from onefunnel import status as _status
 from onefunnel import pipeline as steps
+from onefunnel import status as _status
 from onefunnel.errors import OnefunnelError, StepFailed, UsageError
 from onefunnel.pipeline import Installation
 
@@ -30,13 +30,22 @@ from onefunnel.pipeline import Installation
 os.environ.update({"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "GX_ANALYTICS_ENABLED": "false"})
 
 app = typer.Typer(
-    name="onefunnel", no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    name="onefunnel",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
     help="One funnel and one set of numbers for sales and marketing: an audited revenue warehouse.\n\n"
-         "A run goes [bold]extract → check raw → build → seal → check marts → publish → report[/bold]; readers only ever see audited data.",
-    epilog="First steps: onefunnel demo · onefunnel status · onefunnel query \"select * from marts.fct_ad_spend limit 5\"")
-check_app = typer.Typer(no_args_is_help=True, help="Quality gates: raw loads before the build, marts before the publish.")
+    "A run goes [bold]extract → check raw → build → seal → check marts → publish → report[/bold]; readers only ever see audited data.",
+    epilog='First steps: onefunnel demo · onefunnel status · onefunnel query "select * from marts.fct_ad_spend limit 5"',
+)
+check_app = typer.Typer(
+    no_args_is_help=True, help="Quality gates: raw loads before the build, marts before the publish."
+)
 loads_app = typer.Typer(no_args_is_help=True, help="Landed loads: list them, accept or refuse one by hand.")
-sandbox_app = typer.Typer(no_args_is_help=True, help="The sandbox company: a deterministic synthetic company with a clock.")
+sandbox_app = typer.Typer(
+    no_args_is_help=True, help="The sandbox company: a deterministic synthetic company with a clock."
+)
 app.add_typer(check_app, name="check")
 app.add_typer(loads_app, name="loads")
 app.add_typer(sandbox_app, name="sandbox")
@@ -59,19 +68,35 @@ class OutputFormat(StrEnum):
     json = "json"
 
 
-RunId = Annotated[str, typer.Option("--run-id", help="The run this step belongs to; every step of a run has the same.", show_default=False)]
+RunId = Annotated[
+    str,
+    typer.Option(
+        "--run-id", help="The run this step belongs to; every step of a run has the same.", show_default=False
+    ),
+]
 Because = Annotated[str, typer.Option("--because", help="Why: it is kept in the audit trail.", show_default=False)]
 
 
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps({"at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
-                           "logger": record.name, "message": record.getMessage()}, ensure_ascii=False)
+        return json.dumps(
+            {
+                "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": record.getMessage(),
+            },
+            ensure_ascii=False,
+        )
 
 
 def _configure_logging(log_format: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if log_format is LogFormat.json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        _JsonLines()
+        if log_format is LogFormat.json
+        else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    )
     logger = logging.getLogger("onefunnel")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
@@ -79,9 +104,16 @@ def _configure_logging(log_format: LogFormat) -> None:
 
 @app.callback()
 def _global(
-    config: Annotated[Path | None, typer.Option(help="pipeline.yml of the installation. [env: ONEFUNNEL_CONFIG]", show_default=False)] = None,
-    home: Annotated[Path | None, typer.Option(help="State folder. [env: ONEFUNNEL_HOME; default: var/ in the project]", show_default=False)] = None,
-    log_format: Annotated[LogFormat | None, typer.Option(help="Log lines on stderr. [env: ONEFUNNEL_LOG_FORMAT]", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="pipeline.yml of the installation. [env: ONEFUNNEL_CONFIG]", show_default=False)
+    ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(help="State folder. [env: ONEFUNNEL_HOME; default: var/ in the project]", show_default=False),
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Log lines on stderr. [env: ONEFUNNEL_LOG_FORMAT]", show_default=False)
+    ] = None,
 ) -> None:
     # The environment carries the choice on to the steps, which are processes of their own.
     if config:
@@ -103,11 +135,20 @@ def _print_json(value: object) -> None:
 
 @app.command()
 def run(
-    run_id: Annotated[str | None, typer.Option(help="A name for the run; by default made from the time.", show_default=False)] = None,
-    as_of: Annotated[str | None, typer.Option(help="The instant the data is read at, ISO with zone; default: pipeline.yml.", show_default=False)] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="A name for the run; by default made from the time.", show_default=False)
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="The instant the data is read at, ISO with zone; default: pipeline.yml.", show_default=False),
+    ] = None,
     full_refresh: Annotated[bool, typer.Option(help="Rebuild the whole warehouse from the landing.")] = False,
-    replay: Annotated[str | None, typer.Option(help="Build again from the loads of this earlier run.", show_default=False)] = None,
-    date_from: Annotated[str | None, typer.Option("--from", help="Backfill: first day (ISO).", show_default=False)] = None,
+    replay: Annotated[
+        str | None, typer.Option(help="Build again from the loads of this earlier run.", show_default=False)
+    ] = None,
+    date_from: Annotated[
+        str | None, typer.Option("--from", help="Backfill: first day (ISO).", show_default=False)
+    ] = None,
     date_to: Annotated[str | None, typer.Option("--to", help="Backfill: last day (ISO).", show_default=False)] = None,
 ) -> None:
     """All steps of one run, in order; stops at the first that is red."""
@@ -121,8 +162,15 @@ def run(
         if past is None:
             raise UsageError(f"There is no run {replay!r}.", do="onefunnel status")
         as_of = as_of or past.as_of.replace(" ", "T") + "Z"
-    code = _drive(here, chosen, as_of, kind="backfill" if date_range else "replay" if replay else "daily", full_refresh=full_refresh,
-                  date_range=date_range, replay=replay)
+    code = _drive(
+        here,
+        chosen,
+        as_of,
+        kind="backfill" if date_range else "replay" if replay else "daily",
+        full_refresh=full_refresh,
+        date_range=date_range,
+        replay=replay,
+    )
     if code:
         raise typer.Exit(code)
     _print_json({"run_id": chosen, "published": str(here.paths.current), "page": str(here.paths.site / "index.html")})
@@ -132,30 +180,44 @@ def _drive(here: Installation, run_id: str, as_of: str | None, **options: Any) -
     """Run all steps with a live line on a terminal and plain lines elsewhere."""
     logger = logging.getLogger("onefunnel")
     if not err.is_terminal:
-        return steps.run_all(here, run_id, as_of=as_of, on_step=lambda name, state: logger.info("%s: %s", name, state), **options)
+        return steps.run_all(
+            here, run_id, as_of=as_of, on_step=lambda name, state: logger.info("%s: %s", name, state), **options
+        )
     with err.status(f"run {run_id}") as spinner:
+
         def show(name: str, state: str) -> None:
-            spinner.update(f"{name} …") if state == "start" else err.print(f"[{'green' if state == 'ok' else 'red'}]{state:>6}[/] {name}")
+            spinner.update(f"{name} …") if state == "start" else err.print(
+                f"[{'green' if state == 'ok' else 'red'}]{state:>6}[/] {name}"
+            )
+
         return steps.run_all(here, run_id, as_of=as_of, on_step=show, **options)
 
 
 @app.command()
 def start(
     run_id: RunId,
-    as_of: Annotated[str | None, typer.Option(help="The instant the data is read at, ISO with zone.", show_default=False)] = None,
-    date_from: Annotated[str | None, typer.Option("--from", help="Backfill: first day (ISO).", show_default=False)] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="The instant the data is read at, ISO with zone.", show_default=False)
+    ] = None,
+    date_from: Annotated[
+        str | None, typer.Option("--from", help="Backfill: first day (ISO).", show_default=False)
+    ] = None,
     date_to: Annotated[str | None, typer.Option("--to", help="Backfill: last day (ISO).", show_default=False)] = None,
 ) -> None:
     """Open a run (an orchestrator calls this first) and print its sources as JSON."""
     here = Installation.open()
     date_range = (date_from, date_to) if date_from and date_to else None
-    opened = steps.open_run(here, run_id, kind="backfill" if date_range else "daily", as_of=as_of, date_range=date_range)
+    opened = steps.open_run(
+        here, run_id, kind="backfill" if date_range else "daily", as_of=as_of, date_range=date_range
+    )
     here.ledger.acquire_lease(run_id)
     _print_json({"run_id": run_id, "as_of": opened.as_of, "sources": list(here.settings.sources)})
 
 
 @app.command()
-def extract(run_id: RunId, source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None) -> None:
+def extract(
+    run_id: RunId, source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None
+) -> None:
     """Land what changed since the last accepted load: one immutable load per stream."""
     _print_json(steps.extract(Installation.open(), run_id, source))
 
@@ -170,7 +232,9 @@ def check_raw(run_id: RunId) -> None:
 def build(
     run_id: RunId,
     full_refresh: Annotated[bool, typer.Option(help="Rebuild the whole warehouse from the landing.")] = False,
-    replay: Annotated[str | None, typer.Option(help="Build from the loads of this earlier run.", show_default=False)] = None,
+    replay: Annotated[
+        str | None, typer.Option(help="Build from the loads of this earlier run.", show_default=False)
+    ] = None,
 ) -> None:
     """One dbt build over exactly the accepted loads, on a copy of the warehouse."""
     _print_json(steps.build(Installation.open(), run_id, full_refresh=full_refresh, replay=replay))
@@ -221,7 +285,9 @@ def sources(as_json: Annotated[bool, typer.Option("--json", help="Machine-readab
     if as_json:
         _print_json(rows)
         return
-    _table(("source", "stream", "contract", "required", "owner", "loads", "rows", "last load", "data until", "state"), rows)
+    _table(
+        ("source", "stream", "contract", "required", "owner", "loads", "rows", "last load", "data until", "state"), rows
+    )
 
 
 @app.command()
@@ -266,7 +332,9 @@ def query(
             names = [d[0] for d in cursor.description or []]
             rows = [dict(zip(names, r, strict=True)) for r in cursor.fetchall()]
         except duckdb.Error as error:
-            raise UsageError(f"The query failed: {str(error).splitlines()[0]}", do="Tables: select * from duckdb_tables()") from None
+            raise UsageError(
+                f"The query failed: {str(error).splitlines()[0]}", do="Tables: select * from duckdb_tables()"
+            ) from None
     if output is OutputFormat.json:
         _print_json(rows)
     elif output is OutputFormat.csv:
@@ -316,7 +384,10 @@ def _judge_by_hand(load_id: str, state: str, because: str) -> None:
 @app.command()
 def rollback(
     because: Because,
-    to: Annotated[str | None, typer.Option("--to", help="The run to go back to; by default the version before.", show_default=False)] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="The run to go back to; by default the version before.", show_default=False),
+    ] = None,
 ) -> None:
     """Make an older kept version what readers see; its page goes with it."""
     from onefunnel import publish as publishing
@@ -340,7 +411,10 @@ def unlock() -> None:
 def sandbox_next_day(
     seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 7,
     scale: Annotated[float, typer.Option(help="1 is a few thousand rows.")] = 1.0,
-    fault: Annotated[list[str] | None, typer.Option(help="Plant a fault that a gate must catch; may be repeated.", show_default=False)] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="Plant a fault that a gate must catch; may be repeated.", show_default=False),
+    ] = None,
 ) -> None:
     """Let a day pass: write what the company's platforms deliver that morning, and print the day and its as-of instant."""
     from onefunnel.paths import Paths
@@ -360,8 +434,12 @@ def demo() -> None:
         err.print("Preparing Airflow's database, once …")
         orchestrator.migrate(here.paths)
     day = clock.next_day(here.paths.home)
-    err.print(f"Day {day['day']} of the sandbox company, as of {day['as_of']}: {len(day['files'])} files were delivered. Running revenue_daily …")
-    run_id, log = orchestrator.test_run(here.paths, here.ledger, "revenue_daily", json.dumps({"as_of": day["as_of"]}), err.print)
+    err.print(
+        f"Day {day['day']} of the sandbox company, as of {day['as_of']}: {len(day['files'])} files were delivered. Running revenue_daily …"
+    )
+    run_id, log = orchestrator.test_run(
+        here.paths, here.ledger, "revenue_daily", json.dumps({"as_of": day["as_of"]}), err.print
+    )
     if run_id is None:
         raise StepFailed("The DAG run ended without a run of ours.", where=str(log))
     _status.show_run(here, run_id, out)

@@ -59,7 +59,9 @@ class LoadPlan:
     @property
     def fingerprint(self) -> str:
         """sha256 over the files' content and the declaration: equal input gives an equal load."""
-        return hashlib.sha256(canonical_json([self.source, self.stream_name, list(self.files), self.stream.fingerprint()]).encode()).hexdigest()
+        return hashlib.sha256(
+            canonical_json([self.source, self.stream_name, list(self.files), self.stream.fingerprint()]).encode()
+        ).hexdigest()
 
     @property
     def load_id(self) -> str:
@@ -107,22 +109,48 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
     except duckdb.IOException as error:
         raise _no_space(error, plan) from error
     if landed != control.rows:
-        raise StepFailed(f"Two readers disagree: DuckDB read {landed:,} records, pyarrow {control.rows:,}.", where=plan.where,
-                         do="Please report this file's shape as an issue; nothing was loaded.")
+        raise StepFailed(
+            f"Two readers disagree: DuckDB read {landed:,} records, pyarrow {control.rows:,}.",
+            where=plan.where,
+            do="Please report this file's shape as an issue; nothing was loaded.",
+        )
     parts = ["records.parquet", "covers.parquet", "rejects.parquet", *(["personal.parquet"] if personal else [])]
     receipt = {
-        "contract_version": CONTRACT_VERSION, "connector": "files", "connector_version": __version__,
-        "source": plan.source, "stream": plan.stream_name, "contract": plan.stream.contract, "load_id": plan.load_id,
-        "mode": "delta", "known_at": utc_text(plan.known_at), "extracted_at": extracted_at, "run_id": plan.run_id,
-        "declaration": plan.stream.declaration(), "declaration_fingerprint": plan.stream.fingerprint(),
+        "contract_version": CONTRACT_VERSION,
+        "connector": "files",
+        "connector_version": __version__,
+        "source": plan.source,
+        "stream": plan.stream_name,
+        "contract": plan.stream.contract,
+        "load_id": plan.load_id,
+        "mode": "delta",
+        "known_at": utc_text(plan.known_at),
+        "extracted_at": extracted_at,
+        "run_id": plan.run_id,
+        "declaration": plan.stream.declaration(),
+        "declaration_fingerprint": plan.stream.fingerprint(),
         "schema_fingerprint": hashlib.sha256(canonical_json([list(f.header) for f in files]).encode()).hexdigest(),
-        "content_fingerprint": plan.fingerprint, "token_key_id": _key_id(key) if key else None,
-        "covers": control.covers(), "rows": {"extracted": landed + rejected, "landed": landed, "rejected": rejected},
+        "content_fingerprint": plan.fingerprint,
+        "token_key_id": _key_id(key) if key else None,
+        "covers": control.covers(),
+        "rows": {"extracted": landed + rejected, "landed": landed, "rejected": rejected},
         "control": {"rows": control.rows, "columns": control.columns()},
-        "files": [{"path": f.path, "sha256": f.sha256, "bytes": f.bytes, "modified_at": f.modified_at,
-                   "rows": f.records, "rejected": len(f.rejects)} for f in files],
+        "files": [
+            {
+                "path": f.path,
+                "sha256": f.sha256,
+                "bytes": f.bytes,
+                "modified_at": f.modified_at,
+                "rows": f.records,
+                "rejected": len(f.rejects),
+            }
+            for f in files
+        ],
         "undeclared_columns": undeclared,
-        "cursor": {"before": _cursor_id(plan.cursor_before), "after": _cursor_id({**plan.cursor_before, **dict(plan.files)})},
+        "cursor": {
+            "before": _cursor_id(plan.cursor_before),
+            "after": _cursor_id({**plan.cursor_before, **dict(plan.files)}),
+        },
         "parts": {name: sha256_of(out / name) for name in parts},
     }
     try:
@@ -141,8 +169,11 @@ def read_receipt(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / "receipt.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise StepFailed(f"A load has no readable receipt: {error.__class__.__name__}.", where=str(folder),
-                         do="Restore the folder from a backup, or: onefunnel loads refuse <id> --because … and run again.") from None
+        raise StepFailed(
+            f"A load has no readable receipt: {error.__class__.__name__}.",
+            where=str(folder),
+            do="Restore the folder from a backup, or: onefunnel loads refuse <id> --because … and run again.",
+        ) from None
 
 
 def verify_load(folder: Path) -> None:
@@ -159,7 +190,8 @@ def verify_load(folder: Path) -> None:
                 f"A landed file is {'missing' if not path.is_file() else 'damaged'}: {name}.",
                 where=f"source {receipt['source']}, stream {receipt['stream']}, load {receipt['load_id']}",
                 do=f"Restore it, or refuse the load so that its files are read again: "
-                   f"onefunnel loads refuse {receipt['load_id']} --because damaged, then: onefunnel run")
+                f"onefunnel loads refuse {receipt['load_id']} --because damaged, then: onefunnel run",
+            )
 
 
 def sha256_of(path: Path) -> str:
@@ -168,7 +200,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def write_tables(target: Path, work: Path, tables: dict[str, list[dict[str, Any]]], schemas: dict[str, pa.Schema]) -> None:
+def write_tables(
+    target: Path, work: Path, tables: dict[str, list[dict[str, Any]]], schemas: dict[str, pa.Schema]
+) -> None:
     """Land plain tables (the ledger's export) as Parquet, by one rename; does nothing when `target` is there."""
     if target.exists():
         return
@@ -189,7 +223,8 @@ def _check_header(plan: LoadPlan, file: ReadableFile) -> list[str]:
         raise StepFailed(
             f"Declared column{'s' if len(missing) > 1 else ''} missing: {', '.join(missing)}.",
             where=f"{plan.where}, file {file.path}, line 1 (it has: {', '.join(file.header)})",
-            do=f"Was it renamed? Correct `columns` in pipeline.yml (staging model stg_files__{plan.stream.contract}), or have the file written again.")
+            do=f"Was it renamed? Correct `columns` in pipeline.yml (staging model stg_files__{plan.stream.contract}), or have the file written again.",
+        )
     return [c for c in file.header if c not in wanted and c not in plan.stream.ignore]
 
 
@@ -214,8 +249,11 @@ def _fsync(path: Path) -> None:
 
 
 def _no_space(error: Exception, plan: LoadPlan) -> EnvironmentNotReady:
-    return EnvironmentNotReady(f"The load could not be written: {str(error).splitlines()[0]}", where=plan.where,
-                               do="Check free disk space and permissions, then repeat the run; nothing half-written is kept.")
+    return EnvironmentNotReady(
+        f"The load could not be written: {str(error).splitlines()[0]}",
+        where=plan.where,
+        do="Check free disk space and permissions, then repeat the run; nothing half-written is kept.",
+    )
 
 
 def _cursor_id(cursor: dict[str, str]) -> dict[str, Any]:
@@ -231,7 +269,7 @@ def _relation(file: ReadableFile, stream: Stream) -> str:
     names = [f"c{i}" for i in range(len(file.header))]
     if file.lines is None:
         casts = ", ".join(f"cast({identifier(h)} as varchar) as c{i}" for i, h in enumerate(file.header))
-        return f"(select {casts}, file_row_number + 1 as line from read_parquet({literal(file.clean)}, file_row_number = true))"  # noqa: S608
+        return f"(select {casts}, file_row_number + 1 as line from read_parquet({literal(file.clean)}, file_row_number = true))"
     columns = "{" + ", ".join(f"'{n}': 'VARCHAR'" for n in names) + "}"
     csv = (
         f"read_csv({literal(file.clean)}, columns = {columns}, auto_detect = false, strict_mode = true, header = false,"
@@ -240,17 +278,31 @@ def _relation(file: ReadableFile, stream: Stream) -> str:
         f" force_not_null = [{', '.join(literal(n) for n in names)}], max_line_size = {MAX_LINE_BYTES},"
         f" buffer_size = {2 * MAX_LINE_BYTES})"
     )
-    return f"(select * from {csv} positional join read_parquet({literal(file.lines)}))"  # noqa: S608
+    return f"(select * from {csv} positional join read_parquet({literal(file.lines)}))"
 
 
-def _write_records(db: duckdb.DuckDBPyConnection, plan: LoadPlan, files: Sequence[ReadableFile], out: Path,
-                   extracted_at: str, key: bytes | None) -> int:
+def _write_records(
+    db: duckdb.DuckDBPyConnection,
+    plan: LoadPlan,
+    files: Sequence[ReadableFile],
+    out: Path,
+    extracted_at: str,
+    key: bytes | None,
+) -> int:
     selects = []
     for file in files:
         if file.records == 0:
             continue
-        columns = [literal(plan.source), literal(plan.stream_name), literal(plan.load_id), str(file.seq), literal(file.path), "line",
-                   literal(utc_text(plan.known_at)), literal(extracted_at)]
+        columns = [
+            literal(plan.source),
+            literal(plan.stream_name),
+            literal(plan.load_id),
+            str(file.seq),
+            literal(file.path),
+            "line",
+            literal(utc_text(plan.known_at)),
+            literal(extracted_at),
+        ]
         joins: list[str] = []
         for name, spec in plan.contract.columns.items():
             column = plan.stream.columns.get(name)
@@ -261,21 +313,29 @@ def _write_records(db: duckdb.DuckDBPyConnection, plan: LoadPlan, files: Sequenc
             columns.append(raw)
             if spec.type == "timestamp":
                 columns.append(_utc_expression(db, name, column, raw, file, plan, joins))
-        selects.append(f"select {', '.join(columns)} from {_relation(file, plan.stream)} as f {' '.join(joins)}")  # noqa: S608
+        selects.append(f"select {', '.join(columns)} from {_relation(file, plan.stream)} as f {' '.join(joins)}")
     names = _record_columns(plan.contract)
-    typed = ", ".join(f"cast(null as {'int' if n == '_file_seq' else 'bigint' if n == '_line' else 'varchar'}) as {n}" for n in names)
+    typed = ", ".join(
+        f"cast(null as {'int' if n == '_file_seq' else 'bigint' if n == '_line' else 'varchar'}) as {n}" for n in names
+    )
     body = " union all ".join([f"select {typed} where false", *selects])
     path = out / "records.parquet"
     try:
         db.execute(f"copy ({body}) to {literal(path)} (format parquet, compression zstd)")
     except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        raise StepFailed(f"A file cannot be read as declared: {str(error).splitlines()[0]}", where=plan.where,
-                         do="Check `dialect` in pipeline.yml.") from error
+        raise StepFailed(
+            f"A file cannot be read as declared: {str(error).splitlines()[0]}",
+            where=plan.where,
+            do="Check `dialect` in pipeline.yml.",
+        ) from error
     landed = pq.ParquetFile(path).metadata.num_rows
     expected = sum(f.records for f in files)
     if landed != expected:
-        raise StepFailed(f"{expected:,} records were found, {landed:,} were read.", where=plan.where,
-                         do="Please report this file's shape as an issue; nothing was loaded.")
+        raise StepFailed(
+            f"{expected:,} records were found, {landed:,} were read.",
+            where=plan.where,
+            do="Please report this file's shape as an issue; nothing was loaded.",
+        )
     return int(landed)
 
 
@@ -296,8 +356,15 @@ def _raw(column: Column | None, file: ReadableFile) -> str:
     return f"c{file.header.index(str(column.from_))}"
 
 
-def _utc_expression(db: duckdb.DuckDBPyConnection, name: str, column: Column | None, raw: str, file: ReadableFile,
-                    plan: LoadPlan, joins: list[str]) -> str:
+def _utc_expression(
+    db: duckdb.DuckDBPyConnection,
+    name: str,
+    column: Column | None,
+    raw: str,
+    file: ReadableFile,
+    plan: LoadPlan,
+    joins: list[str],
+) -> str:
     """UTC text of a local timestamp. The offset comes from the IANA database for each quarter hour that occurs,
     so that a repeated hour follows the declared fold on every engine; a local time that never was gives null."""
     if column is None:
@@ -307,11 +374,20 @@ def _utc_expression(db: duckdb.DuckDBPyConnection, name: str, column: Column | N
         return f"strftime(({local})::timestamptz at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f')"
     bucket = f"cast(floor(epoch({local}) / 900) as bigint)"
     table = f"offsets_{file.seq}_{name}"
-    found = db.execute(f"select distinct {bucket} from {_relation(file, plan.stream)} as f where {local} is not null").fetchall()  # noqa: S608
+    found = db.execute(
+        f"select distinct {bucket} from {_relation(file, plan.stream)} as f where {local} is not null"
+    ).fetchall()
     rows = [(b, _offset(b, column)) for (b,) in found]
     known = [(b, o) for b, o in rows if o is not None]
-    db.register(table, pa.table({"bucket": pa.array([b for b, _ in known], pa.int64()),
-                                 "seconds": pa.array([o for _, o in known], pa.int64())}))
+    db.register(
+        table,
+        pa.table(
+            {
+                "bucket": pa.array([b for b, _ in known], pa.int64()),
+                "seconds": pa.array([o for _, o in known], pa.int64()),
+            }
+        ),
+    )
     joins.append(f"left join {table} on {table}.bucket = {bucket}")
     return f"strftime({local} - to_seconds({table}.seconds), '%Y-%m-%d %H:%M:%S.%f')"
 
@@ -334,8 +410,11 @@ def _token_key(plan: LoadPlan) -> bytes | None:
         return None
     key = os.environ.get(TOKEN_KEY_VARIABLE, "")
     if len(key) < 32:
-        raise EnvironmentNotReady(f"The stream has personal columns, and {TOKEN_KEY_VARIABLE} is {'too short' if key else 'not set'}.",
-                                  where=plan.where, do="Set it to a secret of at least 32 characters and keep it: other keys give other tokens.")
+        raise EnvironmentNotReady(
+            f"The stream has personal columns, and {TOKEN_KEY_VARIABLE} is {'too short' if key else 'not set'}.",
+            where=plan.where,
+            do="Set it to a secret of at least 32 characters and keep it: other keys give other tokens.",
+        )
     return key.encode()
 
 
@@ -349,14 +428,30 @@ def token(key: bytes, value: str) -> str:
     return hmac.new(key, normal.encode(), hashlib.sha256).hexdigest()
 
 
-def _token_expression(db: duckdb.DuckDBPyConnection, name: str, raw: str, file: ReadableFile, plan: LoadPlan,
-                      key: bytes | None, joins: list[str]) -> str:
+def _token_expression(
+    db: duckdb.DuckDBPyConnection,
+    name: str,
+    raw: str,
+    file: ReadableFile,
+    plan: LoadPlan,
+    key: bytes | None,
+    joins: list[str],
+) -> str:
     if key is None or raw.startswith("cast(null"):
         return "cast(null as varchar)"
     table = f"tokens_{file.seq}_{name}"
-    values = [v for (v,) in db.execute(f"select distinct {raw} from {_relation(file, plan.stream)} as f").fetchall() if v is not None]  # noqa: S608
+    values = [
+        v
+        for (v,) in db.execute(f"select distinct {raw} from {_relation(file, plan.stream)} as f").fetchall()
+        if v is not None
+    ]
     present = [v for v in values if v not in plan.stream.dialect.null_words and v.strip()]
-    db.register(table, pa.table({"raw": pa.array(present, pa.string()), "token": pa.array([token(key, v) for v in present], pa.string())}))
+    db.register(
+        table,
+        pa.table(
+            {"raw": pa.array(present, pa.string()), "token": pa.array([token(key, v) for v in present], pa.string())}
+        ),
+    )
     joins.append(f"left join {table} on {table}.raw = {raw}")
     return f"{table}.token"
 
@@ -372,22 +467,48 @@ def _write_personal(db: duckdb.DuckDBPyConnection, plan: LoadPlan, files: Sequen
         pairs = ", ".join(f"{literal(c)}, c{file.header.index(c)}" for c in extra)
         blob = f"cast(json_object({pairs}) as varchar)" if extra else "cast(null as varchar)"
         raws = "".join(f", {_raw(plan.stream.columns[n], file)} as {n}" for n in personal)
-        selects.append(f"select {file.seq}::int as _file_seq, line as _line{raws}, {blob} as _extra from {_relation(file, plan.stream)} as f")  # noqa: S608
+        selects.append(
+            f"select {file.seq}::int as _file_seq, line as _line{raws}, {blob} as _extra from {_relation(file, plan.stream)} as f"
+        )
     if not selects:
         return False
-    db.execute(f"copy ({' union all '.join(selects)}) to {literal(out / 'personal.parquet')} (format parquet, compression zstd)")
+    db.execute(
+        f"copy ({' union all '.join(selects)}) to {literal(out / 'personal.parquet')} (format parquet, compression zstd)"
+    )
     (out / "personal.parquet").chmod(0o600)
     return True
 
 
 def _write_rejects(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> int:
     rejects = [r for f in files for r in f.rejects]
-    schema = pa.schema([("_source", pa.string()), ("_stream", pa.string()), ("_load_id", pa.string()), ("_file_seq", pa.int32()),
-                        ("_file", pa.string()), ("_line", pa.int64()), ("reason", pa.string()), ("original_text", pa.string())])
-    pq.write_table(pa.table({
-        "_source": [plan.source] * len(rejects), "_stream": [plan.stream_name] * len(rejects), "_load_id": [plan.load_id] * len(rejects),
-        "_file_seq": [r.file_seq for r in rejects], "_file": [r.file for r in rejects], "_line": [r.line for r in rejects],
-        "reason": [r.reason for r in rejects], "original_text": [r.original_text for r in rejects]}, schema), out / "rejects.parquet")
+    schema = pa.schema(
+        [
+            ("_source", pa.string()),
+            ("_stream", pa.string()),
+            ("_load_id", pa.string()),
+            ("_file_seq", pa.int32()),
+            ("_file", pa.string()),
+            ("_line", pa.int64()),
+            ("reason", pa.string()),
+            ("original_text", pa.string()),
+        ]
+    )
+    pq.write_table(
+        pa.table(
+            {
+                "_source": [plan.source] * len(rejects),
+                "_stream": [plan.stream_name] * len(rejects),
+                "_load_id": [plan.load_id] * len(rejects),
+                "_file_seq": [r.file_seq for r in rejects],
+                "_file": [r.file for r in rejects],
+                "_line": [r.line for r in rejects],
+                "reason": [r.reason for r in rejects],
+                "original_text": [r.original_text for r in rejects],
+            },
+            schema,
+        ),
+        out / "rejects.parquet",
+    )
     return len(rejects)
 
 
@@ -414,8 +535,17 @@ class _Control:
         self.dates = [n for n in plan.contract.columns_of("date") if n in stream.columns]
         self.parts: list[pa.Table] = []
         self.profile: dict[str, dict[str, Any]] = {
-            n: {"type": plan.contract.columns[n].type, "valid": 0, "invalid": 0, "null": 0, "sum": None, "min": None, "max": None}
-            for n in plan.contract.columns if n in stream.columns and not plan.contract.columns[n].personal
+            n: {
+                "type": plan.contract.columns[n].type,
+                "valid": 0,
+                "invalid": 0,
+                "null": 0,
+                "sum": None,
+                "min": None,
+                "max": None,
+            }
+            for n in plan.contract.columns
+            if n in stream.columns and not plan.contract.columns[n].personal
         }
 
     def add(self, file: ReadableFile) -> None:
@@ -441,10 +571,20 @@ class _Control:
         names = [f"c{i}" for i in range(len(file.header))]
         use = [f"c{file.header.index(w)}" for w in wanted] or names[:1]
         reader = pcsv.open_csv(
-            file.clean, read_options=pcsv.ReadOptions(column_names=names, block_size=MAX_LINE_BYTES),
-            parse_options=pcsv.ParseOptions(delimiter=stream.dialect.delimiter, quote_char=stream.dialect.quote, double_quote=True,
-                                            escape_char=False, newlines_in_values=True, ignore_empty_lines=False),
-            convert_options=pcsv.ConvertOptions(column_types={n: pa.string() for n in names}, strings_can_be_null=False, include_columns=use))
+            file.clean,
+            read_options=pcsv.ReadOptions(column_names=names, block_size=MAX_LINE_BYTES),
+            parse_options=pcsv.ParseOptions(
+                delimiter=stream.dialect.delimiter,
+                quote_char=stream.dialect.quote,
+                double_quote=True,
+                escape_char=False,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+            ),
+            convert_options=pcsv.ConvertOptions(
+                column_types={n: pa.string() for n in names}, strings_can_be_null=False, include_columns=use
+            ),
+        )
         for batch in reader:
             table = pa.Table.from_batches([batch])
             yield table.rename_columns([file.header[int(c[1:])] for c in table.column_names])
@@ -477,16 +617,34 @@ class _Control:
                 if name in self.measures:
                     profile["sum"] = _WIDE.add(profile["sum"] or Decimal(0), pc.sum(typed).as_py())
         cells = {n: self._text(table, n) for n in self.cell}
-        frame = pa.table({**{f"cell_{n}": v for n, v in cells.items()}, **values, **{"one": pa.array([1] * table.num_rows, pa.int64())}})
+        frame = pa.table(
+            {
+                **{f"cell_{n}": v for n, v in cells.items()},
+                **values,
+                **{"one": pa.array([1] * table.num_rows, pa.int64())},
+            }
+        )
         if self.cell:
             grouped = frame.group_by([f"cell_{n}" for n in self.cell]).aggregate(
-                [("one", "sum"), *[(m, "sum") for m in self.measures], *[(m, "count") for m in self.measures]])
+                [("one", "sum"), *[(m, "sum") for m in self.measures], *[(m, "count") for m in self.measures]]
+            )
         else:
-            grouped = pa.table({"one_sum": pa.array([table.num_rows], pa.int64()),
-                                **{f"{m}_sum": pa.array([pc.sum(values[m]).as_py()], pa.decimal128(38, 9)) for m in self.measures},
-                                **{f"{m}_count": pa.array([pc.count(values[m]).as_py()], pa.int64()) for m in self.measures}})
-        self.parts.append(self._covers_table(file, {n: grouped[f"cell_{n}"] for n in self.cell}, grouped["one_sum"], grouped.num_rows,
-                                             {m: (grouped[f"{m}_sum"], grouped[f"{m}_count"]) for m in self.measures}))
+            grouped = pa.table(
+                {
+                    "one_sum": pa.array([table.num_rows], pa.int64()),
+                    **{f"{m}_sum": pa.array([pc.sum(values[m]).as_py()], pa.decimal128(38, 9)) for m in self.measures},
+                    **{f"{m}_count": pa.array([pc.count(values[m]).as_py()], pa.int64()) for m in self.measures},
+                }
+            )
+        self.parts.append(
+            self._covers_table(
+                file,
+                {n: grouped[f"cell_{n}"] for n in self.cell},
+                grouped["one_sum"],
+                grouped.num_rows,
+                {m: (grouped[f"{m}_sum"], grouped[f"{m}_count"]) for m in self.measures},
+            )
+        )
 
     def _typed(self, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
         kind = self.plan.contract.columns[name].type
@@ -525,13 +683,24 @@ class _Control:
             bare = pc.if_else(pc.less_equal(pc.utf8_length(bare), 28), bare, pa.scalar(None, pa.string()))
         return bare.cast(_CONTROL)
 
-    def _covers_table(self, file: ReadableFile, cells: dict[str, Any], rows: Any, count: int,
-                      sums: dict[str, tuple[Any, Any]] | None = None) -> pa.Table:
+    def _covers_table(
+        self,
+        file: ReadableFile,
+        cells: dict[str, Any],
+        rows: Any,
+        count: int,
+        sums: dict[str, tuple[Any, Any]] | None = None,
+    ) -> pa.Table:
         plan = self.plan
         columns: dict[str, Any] = {
-            "_source": pa.array([plan.source] * count, pa.string()), "_stream": pa.array([plan.stream_name] * count, pa.string()),
-            "_load_id": pa.array([plan.load_id] * count, pa.string()), "_file_seq": pa.array([file.seq] * count, pa.int32()),
-            "_file": pa.array([file.path] * count, pa.string()), **cells, "control_rows": rows}
+            "_source": pa.array([plan.source] * count, pa.string()),
+            "_stream": pa.array([plan.stream_name] * count, pa.string()),
+            "_load_id": pa.array([plan.load_id] * count, pa.string()),
+            "_file_seq": pa.array([file.seq] * count, pa.int32()),
+            "_file": pa.array([file.path] * count, pa.string()),
+            **cells,
+            "control_rows": rows,
+        }
         for name in plan.contract.columns:
             if plan.contract.columns[name].type in NUMERIC_TYPES:
                 total, valid = (sums or {}).get(name, (pa.nulls(count, _CONTROL), pa.array([0] * count, pa.int64())))
@@ -542,7 +711,11 @@ class _Control:
     def write(self, path: Path) -> None:
         """Write covers.parquet: one row per file and cell (a cell that spans read blocks has several rows; they add up)."""
         empty = self._covers_table(
-            ReadableFile(0, "", "", 0, "", Path(), None, (), 0), {n: pa.array([], pa.string()) for n in self.cell}, pa.array([], pa.int64()), 0)
+            ReadableFile(0, "", "", 0, "", Path(), None, (), 0),
+            {n: pa.array([], pa.string()) for n in self.cell},
+            pa.array([], pa.int64()),
+            0,
+        )
         self.table = pa.concat_tables([empty, *self.parts])
         pq.write_table(self.table, path, compression="zstd")
 
@@ -552,8 +725,14 @@ class _Control:
         profile = self.profile.get(dates or "", {})
         cells = self.table.select(["_file", *self.cell]).group_by(["_file", *self.cell]).aggregate([]).num_rows
         distinct = len(pc.unique(self.table[dates])) if dates in self.cell else None
-        return {"mode": self.plan.stream.replaces, "columns": list(self.cell), "cells": cells, "dates": distinct,
-                "min_date": _text_or_none(profile.get("min")), "max_date": _text_or_none(profile.get("max"))}
+        return {
+            "mode": self.plan.stream.replaces,
+            "columns": list(self.cell),
+            "cells": cells,
+            "dates": distinct,
+            "min_date": _text_or_none(profile.get("min")),
+            "max_date": _text_or_none(profile.get("max")),
+        }
 
     def columns(self) -> dict[str, dict[str, Any]]:
         """The profile of each declared column, JSON-able; sums as exact text."""

@@ -165,8 +165,11 @@ class Ledger:
                 raise
             db.execute("commit")
         except sqlite3.OperationalError as error:
-            raise EnvironmentNotReady(f"The ledger cannot be written: {error}", where=str(self.path),
-                                      do="Check free space and permissions; the run can be repeated.") from error
+            raise EnvironmentNotReady(
+                f"The ledger cannot be written: {error}",
+                where=str(self.path),
+                do="Check free space and permissions; the run can be repeated.",
+            ) from error
         finally:
             db.close()
 
@@ -176,8 +179,16 @@ class Ledger:
 
     # -- runs and steps -------------------------------------------------------------------------------------------
 
-    def begin_run(self, run_id: str, kind: str, as_of: str, code_version: str, config_sha256: str, driven: bool,
-                  date_range: tuple[str, str] | None = None) -> Run:
+    def begin_run(
+        self,
+        run_id: str,
+        kind: str,
+        as_of: str,
+        code_version: str,
+        config_sha256: str,
+        driven: bool,
+        date_range: tuple[str, str] | None = None,
+    ) -> Run:
         """The run `run_id`, created when it is new. A run that failed may be resumed; a published one may not."""
         with self._transaction() as db:
             row = db.execute("select * from runs where run_id = ?", (run_id,)).fetchone()
@@ -185,11 +196,23 @@ class Ledger:
                 db.execute(
                     "insert into runs (run_id, kind, as_of, started_at, state, code_version, config_sha256, driven, range_from, range_to)"
                     " values (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)",
-                    (run_id, kind, as_of, utc_now(), code_version, config_sha256, int(driven), *(date_range or (None, None))),
+                    (
+                        run_id,
+                        kind,
+                        as_of,
+                        utc_now(),
+                        code_version,
+                        config_sha256,
+                        int(driven),
+                        *(date_range or (None, None)),
+                    ),
                 )
             elif row["state"] == "failed":
-                db.execute("update runs set state = 'running', finished_at = null, failed_step = null, message = null,"
-                           " driven = ? where run_id = ?", (int(driven), run_id))
+                db.execute(
+                    "update runs set state = 'running', finished_at = null, failed_step = null, message = null,"
+                    " driven = ? where run_id = ?",
+                    (int(driven), run_id),
+                )
             return _run(db.execute("select * from runs where run_id = ?", (run_id,)).fetchone())
 
     def run(self, run_id: str) -> Run | None:
@@ -204,22 +227,32 @@ class Ledger:
     def finish_run(self, run_id: str, state: str, failed_step: str | None = None, message: str | None = None) -> None:
         """Set a run's final state and give its lease back."""
         with self._transaction() as db:
-            db.execute("update runs set state = ?, finished_at = ?, failed_step = ?, message = ? where run_id = ?",
-                       (state, utc_now(), failed_step, message, run_id))
+            db.execute(
+                "update runs set state = ?, finished_at = ?, failed_step = ?, message = ? where run_id = ?",
+                (state, utc_now(), failed_step, message, run_id),
+            )
             db.execute("update lease set run_id = null where run_id = ?", (run_id,))
 
     def start_step(self, run_id: str, step: str) -> int:
         """Record that a step began; a step of the run that never ended was killed, and is closed as such."""
         with self._transaction() as db:
-            db.execute("update steps set state = 'failed', finished_at = ?, message = 'killed' where run_id = ? and step = ?"
-                       " and state = 'running'", (utc_now(), run_id, step))
-            cursor = db.execute("insert into steps (run_id, step, started_at, state, pid) values (?, ?, ?, 'running', ?)",
-                                (run_id, step, utc_now(), os.getpid()))
+            db.execute(
+                "update steps set state = 'failed', finished_at = ?, message = 'killed' where run_id = ? and step = ?"
+                " and state = 'running'",
+                (utc_now(), run_id, step),
+            )
+            cursor = db.execute(
+                "insert into steps (run_id, step, started_at, state, pid) values (?, ?, ?, 'running', ?)",
+                (run_id, step, utc_now(), os.getpid()),
+            )
             return int(cursor.lastrowid or 0)
 
     def end_step(self, step_id: int, state: str, message: str | None = None) -> None:
         """Record how a step ended."""
-        self._rows("update steps set state = ?, finished_at = ?, message = ? where step_id = ?", (state, utc_now(), message, step_id))
+        self._rows(
+            "update steps set state = ?, finished_at = ?, message = ? where step_id = ?",
+            (state, utc_now(), message, step_id),
+        )
 
     def steps(self, run_id: str) -> list[dict[str, Any]]:
         """The steps of a run in the order in which they began."""
@@ -241,19 +274,26 @@ class Ledger:
             lease = db.execute("select * from lease").fetchone()
             mine = db.execute("select state, token from runs where run_id = ?", (run_id,)).fetchone()
             if mine["state"] == "superseded" or (mine["token"] is not None and mine["token"] != lease["token"]):
-                raise Superseded(f"Run {run_id} was superseded by a newer run and must not write.",
-                                 do="Start a new run: onefunnel run")
+                raise Superseded(
+                    f"Run {run_id} was superseded by a newer run and must not write.",
+                    do="Start a new run: onefunnel run",
+                )
             if mine["token"] is not None:  # one of this run's steps, or the run resumed with nobody in between
                 db.execute("update lease set run_id = ?, renewed_at = ?", (run_id, utc_now()))
                 return int(lease["token"])
             if lease["run_id"] is not None:
                 self._refuse_unless_abandoned(db, lease)
                 # Killed between its publish and its last note, a run is published all the same.
-                db.execute("update runs set state = case when exists (select 1 from versions v where v.run_id = runs.run_id)"
-                           " then 'published' else 'superseded' end, finished_at = ?, message = ? where run_id = ? and state = 'running'",
-                           (utc_now(), f"lease taken over by {run_id}", lease["run_id"]))
+                db.execute(
+                    "update runs set state = case when exists (select 1 from versions v where v.run_id = runs.run_id)"
+                    " then 'published' else 'superseded' end, finished_at = ?, message = ? where run_id = ? and state = 'running'",
+                    (utc_now(), f"lease taken over by {run_id}", lease["run_id"]),
+                )
             token = int(lease["token"]) + 1
-            db.execute("update lease set run_id = ?, token = ?, acquired_at = ?, renewed_at = ?", (run_id, token, utc_now(), utc_now()))
+            db.execute(
+                "update lease set run_id = ?, token = ?, acquired_at = ?, renewed_at = ?",
+                (run_id, token, utc_now(), utc_now()),
+            )
             db.execute("update runs set token = ? where run_id = ?", (token, run_id))
             return token
 
@@ -261,7 +301,9 @@ class Ledger:
         holder = lease["run_id"]
         held = self.held_locks(holder)
         run = db.execute("select state, driven from runs where run_id = ?", (holder,)).fetchone()
-        last = db.execute("select step, state from steps where run_id = ? order by step_id desc limit 1", (holder,)).fetchone()
+        last = db.execute(
+            "select step, state from steps where run_id = ? order by step_id desc limit 1", (holder,)
+        ).fetchone()
         killed = last is not None and last["state"] == "running"
         renewed = dt.datetime.strptime(lease["renewed_at"], "%Y-%m-%d %H:%M:%S.%f")  # noqa: DTZ007 (UTC by construction)
         silent = dt.datetime.now(dt.UTC).replace(tzinfo=None) - renewed > LEASE_GRACE
@@ -316,8 +358,11 @@ class Ledger:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 handle.seek(0)
-                raise EnvironmentNotReady(f"{name} of run {run_id} is already running: {handle.read().strip() or 'unknown process'}.",
-                                          where=str(path), do="Wait for it to end.") from None
+                raise EnvironmentNotReady(
+                    f"{name} of run {run_id} is already running: {handle.read().strip() or 'unknown process'}.",
+                    where=str(path),
+                    do="Wait for it to end.",
+                ) from None
             handle.truncate(0)
             handle.write(f"{name}, pid {os.getpid()} on {socket.gethostname()} since {utc_now()} UTC")
             handle.flush()
@@ -352,13 +397,29 @@ class Ledger:
                     "insert into loads (load_id, source, stream, contract, run_id, known_at, extracted_at, content_fingerprint,"
                     " declaration_fingerprint, rows_extracted, rows_landed, rows_rejected, path, state)"
                     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'landed')",
-                    (receipt["load_id"], receipt["source"], receipt["stream"], receipt["contract"], receipt["run_id"],
-                     receipt["known_at"], receipt["extracted_at"], receipt["content_fingerprint"],
-                     receipt["declaration_fingerprint"], receipt["rows"]["extracted"], receipt["rows"]["landed"],
-                     receipt["rows"]["rejected"], path),
+                    (
+                        receipt["load_id"],
+                        receipt["source"],
+                        receipt["stream"],
+                        receipt["contract"],
+                        receipt["run_id"],
+                        receipt["known_at"],
+                        receipt["extracted_at"],
+                        receipt["content_fingerprint"],
+                        receipt["declaration_fingerprint"],
+                        receipt["rows"]["extracted"],
+                        receipt["rows"]["landed"],
+                        receipt["rows"]["rejected"],
+                        path,
+                    ),
                 )
-                db.executemany("insert into files values (?, ?, ?, ?, ?)",
-                               [(receipt["load_id"], i, f["path"], f["sha256"], f["bytes"]) for i, f in enumerate(receipt["files"])])
+                db.executemany(
+                    "insert into files values (?, ?, ?, ?, ?)",
+                    [
+                        (receipt["load_id"], i, f["path"], f["sha256"], f["bytes"])
+                        for i, f in enumerate(receipt["files"])
+                    ],
+                )
                 known = db.execute("select * from loads where load_id = ?", (receipt["load_id"],)).fetchone()
             return Load(**dict(known))
 
@@ -366,7 +427,9 @@ class Ledger:
         """Loads in the order of their commit."""
         rows = self._rows(
             "select * from loads where (?1 is null or source = ?1) and (?2 is null or stream = ?2) and (?3 is null or state = ?3)"
-            " order by seq", (source, stream, state))
+            " order by seq",
+            (source, stream, state),
+        )
         return [Load(**dict(r)) for r in rows]
 
     def load(self, load_id: str) -> Load:
@@ -384,26 +447,37 @@ class Ledger:
         """The cursor of a file stream: path -> sha256 of the version in the latest accepted load."""
         rows = self._rows(
             "select f.path, f.sha256 from files f join loads l using (load_id) where l.source = ? and l.stream = ?"
-            " and l.state = 'accepted' order by l.seq, f.file_seq", (source, stream))
+            " and l.state = 'accepted' order by l.seq, f.file_seq",
+            (source, stream),
+        )
         return {r["path"]: r["sha256"] for r in rows}
 
     def files_of(self, load_id: str) -> dict[str, str]:
         """path -> sha256 of the files in a load."""
-        return {r["path"]: r["sha256"] for r in self._rows("select path, sha256 from files where load_id = ?", (load_id,))}
+        return {
+            r["path"]: r["sha256"] for r in self._rows("select path, sha256 from files where load_id = ?", (load_id,))
+        }
 
     def judge(self, load_id: str, state: str, judged_by: str, because: str) -> None:
         """Accept or refuse a load. A verdict is sticky: only a human's later word changes it."""
         with self._transaction() as db:
-            db.execute("update loads set state = ?, judged_at = ?, judged_by = ?, because = ? where load_id = ?",
-                       (state, utc_now(), judged_by, because, load_id))
+            db.execute(
+                "update loads set state = ?, judged_at = ?, judged_by = ?, because = ? where load_id = ?",
+                (state, utc_now(), judged_by, because, load_id),
+            )
 
     def set_run_extract(self, run_id: str, source: str, stream: str, load_id: str | None, note: str) -> None:
         """Record what a run's extract found for a stream: a load, or why there is none."""
-        self._rows("insert or replace into run_extracts values (?, ?, ?, ?, ?)", (run_id, source, stream, load_id, note))
+        self._rows(
+            "insert or replace into run_extracts values (?, ?, ?, ?, ?)", (run_id, source, stream, load_id, note)
+        )
 
     def run_extracts(self, run_id: str) -> list[dict[str, Any]]:
         """What the extract of a run found, per stream."""
-        return [dict(r) for r in self._rows("select * from run_extracts where run_id = ? order by source, stream", (run_id,))]
+        return [
+            dict(r)
+            for r in self._rows("select * from run_extracts where run_id = ? order by source, stream", (run_id,))
+        ]
 
     def set_run_loads(self, run_id: str, load_ids: Iterable[str]) -> None:
         """Keep the list of loads that a run builds from, so that it can be replayed."""
@@ -413,30 +487,56 @@ class Ledger:
 
     def run_loads(self, run_id: str) -> list[Load]:
         """The loads that a run built from, in order."""
-        return [Load(**dict(r)) for r in self._rows(
-            "select l.* from loads l join run_loads r using (load_id) where r.run_id = ? order by l.seq", (run_id,))]
+        return [
+            Load(**dict(r))
+            for r in self._rows(
+                "select l.* from loads l join run_loads r using (load_id) where r.run_id = ? order by l.seq", (run_id,)
+            )
+        ]
 
     # -- verdicts and the row ledger --------------------------------------------------------------------------------
 
     def record_checks(self, run_id: str, gate: str, rows: Iterable[dict[str, Any]], subject: str | None = None) -> None:
         """Replace what a gate of a run found (for one subject, when named)."""
         with self._transaction() as db:
-            db.execute("delete from checks where run_id = ?1 and gate = ?2 and (?3 is null or subject = ?3)", (run_id, gate, subject))
+            db.execute(
+                "delete from checks where run_id = ?1 and gate = ?2 and (?3 is null or subject = ?3)",
+                (run_id, gate, subject),
+            )
             db.executemany(
                 "insert or replace into checks values (:run_id, :gate, :check_id, :subject, :severity, :owner, :state, :observed,"
                 " :because, :fix, :sql, :checked_at)",
-                [{"fix": None, "sql": None, "observed": None, "because": None, **row,
-                  "run_id": run_id, "gate": gate, "checked_at": utc_now()} for row in rows])
+                [
+                    {
+                        "fix": None,
+                        "sql": None,
+                        "observed": None,
+                        "because": None,
+                        **row,
+                        "run_id": run_id,
+                        "gate": gate,
+                        "checked_at": utc_now(),
+                    }
+                    for row in rows
+                ],
+            )
 
     def checks(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """What the gates found, in the order of the run."""
-        return [dict(r) for r in self._rows("select * from checks where ?1 is null or run_id = ?1 order by checked_at, check_id", (run_id,))]
+        return [
+            dict(r)
+            for r in self._rows(
+                "select * from checks where ?1 is null or run_id = ?1 order by checked_at, check_id", (run_id,)
+            )
+        ]
 
     def record_row_ledger(self, rows: Iterable[dict[str, Any]]) -> None:
         """Store extracted = loaded + deduplicated + quarantined + rejected, per load."""
         with self._transaction() as db:
-            db.executemany("insert or replace into row_ledger values (:load_id, :extracted, :loaded, :deduplicated, :quarantined, :rejected)",
-                           list(rows))
+            db.executemany(
+                "insert or replace into row_ledger values (:load_id, :extracted, :loaded, :deduplicated, :quarantined, :rejected)",
+                list(rows),
+            )
 
     def row_ledger(self) -> dict[str, dict[str, Any]]:
         """The row ledger by load id."""
@@ -454,11 +554,19 @@ class Ledger:
             lease = db.execute("select * from lease").fetchone()
             newest = db.execute("select coalesce(max(token), 0) from versions").fetchone()[0]
             if lease["run_id"] != run_id or lease["token"] < newest:
-                raise Superseded(f"Run {run_id} no longer holds the lease (holder: {lease['run_id'] or 'nobody'}).",
-                                 do="A newer run has published or is running; start a new run: onefunnel run")
-            db.execute("update versions set state = 'kept', replaced_at = ? where state = 'current' and run_id <> ?", (utc_now(), run_id))
-            db.execute("insert into versions (run_id, token, published_at, sha256, state) values (?, ?, ?, ?, 'current')"
-                       " on conflict (run_id) do nothing", (run_id, lease["token"], utc_now(), sha256))
+                raise Superseded(
+                    f"Run {run_id} no longer holds the lease (holder: {lease['run_id'] or 'nobody'}).",
+                    do="A newer run has published or is running; start a new run: onefunnel run",
+                )
+            db.execute(
+                "update versions set state = 'kept', replaced_at = ? where state = 'current' and run_id <> ?",
+                (utc_now(), run_id),
+            )
+            db.execute(
+                "insert into versions (run_id, token, published_at, sha256, state) values (?, ?, ?, ?, 'current')"
+                " on conflict (run_id) do nothing",
+                (run_id, lease["token"], utc_now(), sha256),
+            )
             return int(lease["token"])
 
     def record_rollback(self, run_id: str, from_run: str | None) -> int:
@@ -466,12 +574,20 @@ class Ledger:
         with self._transaction() as db:
             lease = db.execute("select * from lease").fetchone()
             token = int(lease["token"]) + 1
-            db.execute("update runs set state = 'superseded', finished_at = ?, message = 'rolled back meanwhile' where run_id = ?"
-                       " and state = 'running'", (utc_now(), lease["run_id"]))
+            db.execute(
+                "update runs set state = 'superseded', finished_at = ?, message = 'rolled back meanwhile' where run_id = ?"
+                " and state = 'running'",
+                (utc_now(), lease["run_id"]),
+            )
             db.execute("update lease set run_id = null, token = ?", (token,))
-            db.execute("update versions set state = case when run_id = ? then 'rolled_back' else 'kept' end, replaced_at = ?"
-                       " where state = 'current'", (from_run, utc_now()))
-            db.execute("update versions set state = 'current', token = ?, replaced_at = null where run_id = ?", (token, run_id))
+            db.execute(
+                "update versions set state = case when run_id = ? then 'rolled_back' else 'kept' end, replaced_at = ?"
+                " where state = 'current'",
+                (from_run, utc_now()),
+            )
+            db.execute(
+                "update versions set state = 'current', token = ?, replaced_at = null where run_id = ?", (token, run_id)
+            )
             return token
 
     def versions(self) -> list[dict[str, Any]]:
@@ -486,8 +602,10 @@ class Ledger:
 
     def audit(self, action: str, subject: str, because: str | None = None) -> None:
         """Append who did what by hand, and why."""
-        self._rows("insert into audit (at, who, action, subject, because) values (?, ?, ?, ?, ?)",
-                   (utc_now(), _who(), action, subject, because))
+        self._rows(
+            "insert into audit (at, who, action, subject, because) values (?, ?, ?, ?, ?)",
+            (utc_now(), _who(), action, subject, because),
+        )
 
     def audits(self) -> list[dict[str, Any]]:
         """Everything done by hand, oldest first."""
@@ -496,15 +614,30 @@ class Ledger:
     def export(self) -> dict[str, list[dict[str, Any]]]:
         """The tables that marts about runs are built from."""
         return {
-            "runs": [dict(r) for r in self._rows(
-                "select run_id, kind, as_of, started_at, finished_at, state, failed_step from runs order by started_at, run_id")],
-            "loads": [dict(r) for r in self._rows(
-                "select load_id, seq, source, stream, contract, state, known_at, extracted_at, run_id, rows_extracted, rows_landed,"
-                " rows_rejected, judged_at, judged_by, because from loads order by seq")],
-            "checks": [dict(r) for r in self._rows(
-                "select run_id, gate, check_id, severity, owner, subject, state, observed, because, checked_at from checks"
-                " order by checked_at, run_id, gate, check_id, subject")],
-            "versions": [dict(r) for r in self._rows("select run_id, token, published_at, sha256, state from versions order by token")],
+            "runs": [
+                dict(r)
+                for r in self._rows(
+                    "select run_id, kind, as_of, started_at, finished_at, state, failed_step from runs order by started_at, run_id"
+                )
+            ],
+            "loads": [
+                dict(r)
+                for r in self._rows(
+                    "select load_id, seq, source, stream, contract, state, known_at, extracted_at, run_id, rows_extracted, rows_landed,"
+                    " rows_rejected, judged_at, judged_by, because from loads order by seq"
+                )
+            ],
+            "checks": [
+                dict(r)
+                for r in self._rows(
+                    "select run_id, gate, check_id, severity, owner, subject, state, observed, because, checked_at from checks"
+                    " order by checked_at, run_id, gate, check_id, subject"
+                )
+            ],
+            "versions": [
+                dict(r)
+                for r in self._rows("select run_id, token, published_at, sha256, state from versions order by token")
+            ],
         }
 
 

@@ -53,10 +53,14 @@ def migrate(paths: Paths) -> None:
     paths.airflow.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(airflow("db", "migrate"), env=environment(paths), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise StepFailed("Airflow's database could not be made.", where=str(paths.airflow), do=(done.stderr or done.stdout)[-2000:])
+        raise StepFailed(
+            "Airflow's database could not be made.", where=str(paths.airflow), do=(done.stderr or done.stdout)[-2000:]
+        )
 
 
-def test_run(paths: Paths, ledger: Ledger, dag_id: str, conf: str, say: Callable[[str], None]) -> tuple[str | None, Path]:
+def test_run(
+    paths: Paths, ledger: Ledger, dag_id: str, conf: str, say: Callable[[str], None]
+) -> tuple[str | None, Path]:
     """Run a DAG once in this machine's Airflow, without a server, saying each step of ours as it ends.
 
     Returns:
@@ -70,8 +74,14 @@ def test_run(paths: Paths, ledger: Ledger, dag_id: str, conf: str, say: Callable
     said: set[int] = set()
     run_id = None
     with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(airflow("dags", "test", dag_id, "--conf", conf), env=environment(paths), stdout=out,
-                                   stderr=subprocess.STDOUT, cwd=paths.project, start_new_session=True)
+        process = subprocess.Popen(
+            airflow("dags", "test", dag_id, "--conf", conf),
+            env=environment(paths),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=paths.project,
+            start_new_session=True,
+        )
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
@@ -84,8 +94,11 @@ def test_run(paths: Paths, ledger: Ledger, dag_id: str, conf: str, say: Callable
     _say_new_steps(ledger, run_id, said, say)
     if process.returncode:
         run = ledger.run(run_id) if run_id else None
-        raise StepFailed(f"The DAG run is red{': ' + run.message if run and run.message else '.'}", where=f"{dag_id}, log {log}",
-                         do="onefunnel status")
+        raise StepFailed(
+            f"The DAG run is red{': ' + run.message if run and run.message else '.'}",
+            where=f"{dag_id}, log {log}",
+            do="onefunnel status",
+        )
     return run_id, log
 
 
@@ -106,9 +119,15 @@ def serve(paths: Paths, port: int) -> int:
 
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise EnvironmentNotReady(f"Port {port} on 127.0.0.1 is in use.", do="Stop what uses it, or: onefunnel airflow --port …")
-    process = subprocess.Popen(airflow("standalone"), env={**environment(paths), "AIRFLOW__API__PORT": str(port)},
-                               cwd=paths.project, start_new_session=True)
+            raise EnvironmentNotReady(
+                f"Port {port} on 127.0.0.1 is in use.", do="Stop what uses it, or: onefunnel airflow --port …"
+            )
+    process = subprocess.Popen(
+        airflow("standalone"),
+        env={**environment(paths), "AIRFLOW__API__PORT": str(port)},
+        cwd=paths.project,
+        start_new_session=True,
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:

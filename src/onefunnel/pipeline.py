@@ -37,13 +37,51 @@ HISTORY = 28
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
 _TEXT = pa.string()
 _EXPORT = {
-    "runs": pa.schema([(n, _TEXT) for n in ("run_id", "kind", "as_of", "started_at", "finished_at", "state", "failed_step")]),
-    "loads": pa.schema([(n, pa.int64() if n in ("seq", "rows_extracted", "rows_landed", "rows_rejected") else _TEXT) for n in (
-        "load_id", "seq", "source", "stream", "contract", "state", "known_at", "extracted_at", "run_id", "rows_extracted", "rows_landed",
-        "rows_rejected", "judged_at", "judged_by", "because")]),
-    "checks": pa.schema([(n, _TEXT) for n in (
-        "run_id", "gate", "check_id", "severity", "owner", "subject", "state", "observed", "because", "checked_at")]),
-    "versions": pa.schema([(n, pa.int64() if n == "token" else _TEXT) for n in ("run_id", "token", "published_at", "sha256", "state")]),
+    "runs": pa.schema(
+        [(n, _TEXT) for n in ("run_id", "kind", "as_of", "started_at", "finished_at", "state", "failed_step")]
+    ),
+    "loads": pa.schema(
+        [
+            (n, pa.int64() if n in ("seq", "rows_extracted", "rows_landed", "rows_rejected") else _TEXT)
+            for n in (
+                "load_id",
+                "seq",
+                "source",
+                "stream",
+                "contract",
+                "state",
+                "known_at",
+                "extracted_at",
+                "run_id",
+                "rows_extracted",
+                "rows_landed",
+                "rows_rejected",
+                "judged_at",
+                "judged_by",
+                "because",
+            )
+        ]
+    ),
+    "checks": pa.schema(
+        [
+            (n, _TEXT)
+            for n in (
+                "run_id",
+                "gate",
+                "check_id",
+                "severity",
+                "owner",
+                "subject",
+                "state",
+                "observed",
+                "because",
+                "checked_at",
+            )
+        ]
+    ),
+    "versions": pa.schema(
+        [(n, pa.int64() if n == "token" else _TEXT) for n in ("run_id", "token", "published_at", "sha256", "state")]
+    ),
 }
 
 
@@ -71,8 +109,15 @@ def new_run_id() -> str:
     return dt.datetime.now(dt.UTC).strftime("run-%Y%m%dT%H%M%S-%f")
 
 
-def open_run(here: Installation, run_id: str, *, kind: str = "daily", as_of: str | None = None, driven: bool = False,
-             date_range: tuple[str, str] | None = None) -> Run:
+def open_run(
+    here: Installation,
+    run_id: str,
+    *,
+    kind: str = "daily",
+    as_of: str | None = None,
+    driven: bool = False,
+    date_range: tuple[str, str] | None = None,
+) -> Run:
     """The run, created with its as-of instant when it is new.
 
     Raises:
@@ -80,17 +125,24 @@ def open_run(here: Installation, run_id: str, *, kind: str = "daily", as_of: str
         ConfigError: `as_of` is no instant.
     """
     if not RUN_ID.match(run_id):
-        raise UsageError(f"{run_id!r} cannot be a run id.", do="Use letters, digits, dot, dash and underscore; start with a letter or digit.")
+        raise UsageError(
+            f"{run_id!r} cannot be a run id.",
+            do="Use letters, digits, dot, dash and underscore; start with a letter or digit.",
+        )
     if date_range:
         try:
             first, last = (dt.date.fromisoformat(d) for d in date_range)
         except ValueError:
-            raise UsageError(f"{date_range} is not a range of ISO dates.", do="Write it like --from 2026-01-01 --to 2026-01-31.") from None
+            raise UsageError(
+                f"{date_range} is not a range of ISO dates.", do="Write it like --from 2026-01-01 --to 2026-01-31."
+            ) from None
         if first > last:
             raise UsageError(f"The range {first} … {last} is upside down.", do="Swap the two dates.")
     now = dt.datetime.now(dt.UTC)
     instant = parse_instant(as_of) if as_of else here.settings.resolved_as_of(now)
-    run = here.ledger.begin_run(run_id, kind, utc_text(instant), __version__, _sha256_of_config(here.paths), driven, date_range)
+    run = here.ledger.begin_run(
+        run_id, kind, utc_text(instant), __version__, _sha256_of_config(here.paths), driven, date_range
+    )
     if as_of and run.as_of != utc_text(instant):
         raise UsageError(f"Run {run_id} already has as-of {run.as_of}.", do="Start another run for another instant.")
     return run
@@ -119,8 +171,11 @@ def step(here: Installation, run_id: str, name: str, part: str = "") -> Iterator
             if error.errno not in _DISK_ERRORS:
                 _end_red(here, run_id, step_id, label, StepFailed(str(error)))
                 raise
-            wrapped = EnvironmentNotReady(f"The disk refused: {error.strerror}.", where=str(error.filename or here.paths.home),
-                                          do=f"{_free_space(here.paths.home)} Make room, then repeat the run.")
+            wrapped = EnvironmentNotReady(
+                f"The disk refused: {error.strerror}.",
+                where=str(error.filename or here.paths.home),
+                do=f"{_free_space(here.paths.home)} Make room, then repeat the run.",
+            )
             _end_red(here, run_id, step_id, label, wrapped)
             raise wrapped from error
         except BaseException as error:
@@ -172,7 +227,9 @@ def extract(here: Installation, run_id: str, source: str | None = None) -> list[
                     raise
                 log.warning("optional source %s failed; its marts go stale: %s", name, error)
                 here.ledger.set_run_extract(run_id, name, "", None, f"failed: {error.what}")
-                found.append({"source": name, "stream": "", "load_id": None, "rows": 0, "note": f"failed: {error.what}"})
+                found.append(
+                    {"source": name, "stream": "", "load_id": None, "rows": 0, "note": f"failed: {error.what}"}
+                )
     return found
 
 
@@ -192,23 +249,41 @@ def _extract_stream(here: Installation, run: Run, source_name: str, stream_name:
     _warn_of_changed_declaration(here, source_name, stream_name, stream)
     if not changed:
         return done(None, 0, "nothing new")
-    plan = LoadPlan(source_name, stream_name, stream, load_contracts(here.paths.dbt_project)[stream.contract], run.run_id,
-                    parse_instant(run.as_of + "+00:00"), cursor, [(f.path, f.sha256) for f in changed])
-    same = [x for x in here.ledger.loads(source=source_name, stream=stream_name)
-            if x.content_fingerprint == plan.fingerprint and x.state != "accepted"]
+    plan = LoadPlan(
+        source_name,
+        stream_name,
+        stream,
+        load_contracts(here.paths.dbt_project)[stream.contract],
+        run.run_id,
+        parse_instant(run.as_of + "+00:00"),
+        cursor,
+        [(f.path, f.sha256) for f in changed],
+    )
+    same = [
+        x
+        for x in here.ledger.loads(source=source_name, stream=stream_name)
+        if x.content_fingerprint == plan.fingerprint and x.state != "accepted"
+    ]
     if same:
-        return done(same[-1].load_id, same[-1].rows_extracted, f"unchanged since load {same[-1].load_id} ({same[-1].state})")
+        return done(
+            same[-1].load_id, same[-1].rows_extracted, f"unchanged since load {same[-1].load_id} ({same[-1].state})"
+        )
     load = _land(here, run, plan, changed, where)
     if load is None:
         return done(None, 0, "nothing in the range")
-    return done(load.load_id, load.rows_extracted,
-                f"{len(changed)} file(s), {load.rows_extracted:,} records, {load.rows_rejected:,} unreadable -> {load.load_id}")
+    return done(
+        load.load_id,
+        load.rows_extracted,
+        f"{len(changed)} file(s), {load.rows_extracted:,} records, {load.rows_rejected:,} unreadable -> {load.load_id}",
+    )
 
 
 def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundFile], where: str) -> Load | None:
     target = here.paths.load(plan.source, plan.stream_name, plan.load_id)
     if target.exists() and read_receipt(target)["content_fingerprint"] == plan.fingerprint:
-        return here.ledger.add_load(read_receipt(target), str(target.relative_to(here.paths.landing)))  # killed before it was recorded
+        return here.ledger.add_load(
+            read_receipt(target), str(target.relative_to(here.paths.landing))
+        )  # killed before it was recorded
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(".work-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -223,8 +298,16 @@ def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundF
                 keep = {f.path for f in inside}
                 shutil.rmtree(work, ignore_errors=True)
                 narrowed = [f for f in changed if f.path in keep]
-                plan = LoadPlan(plan.source, plan.stream_name, plan.stream, plan.contract, plan.run_id, plan.known_at,
-                                plan.cursor_before, [(f.path, f.sha256) for f in narrowed])
+                plan = LoadPlan(
+                    plan.source,
+                    plan.stream_name,
+                    plan.stream,
+                    plan.contract,
+                    plan.run_id,
+                    plan.known_at,
+                    plan.cursor_before,
+                    [(f.path, f.sha256) for f in narrowed],
+                )
                 return _land(here, run, plan, narrowed, where)
         _refuse_unwanted_empty(plan.stream, files, where)
         receipt = write_load(plan, files, work, target)
@@ -241,15 +324,23 @@ def _overlaps(dates: tuple[str, str] | None, first: str, last: str) -> bool:
 def _refuse_unwanted_empty(stream: Stream, files: Sequence[Any], where: str) -> None:
     for file in files:
         if not stream.allow_empty and file.records == 0 and not file.rejects:
-            raise StepFailed("The file has a header and no record.", where=f"{where}, file {file.path}",
-                             do="Have it written again; if an empty file is legal here, declare `allow_empty: true`.")
+            raise StepFailed(
+                "The file has a header and no record.",
+                where=f"{where}, file {file.path}",
+                do="Have it written again; if an empty file is legal here, declare `allow_empty: true`.",
+            )
 
 
 def _warn_of_changed_declaration(here: Installation, source: str, stream_name: str, stream: Stream) -> None:
     accepted = here.ledger.loads(source=source, stream=stream_name, state="accepted")
     if accepted and accepted[-1].declaration_fingerprint != stream.fingerprint():
-        log.warning("source %s, stream %s: its declaration changed since load %s; loads already accepted keep the way they were read."
-                    " To read them again: onefunnel loads refuse <id> --because 'declaration corrected'", source, stream_name, accepted[-1].load_id)
+        log.warning(
+            "source %s, stream %s: its declaration changed since load %s; loads already accepted keep the way they were read."
+            " To read them again: onefunnel loads refuse <id> --because 'declaration corrected'",
+            source,
+            stream_name,
+            accepted[-1].load_id,
+        )
 
 
 # -- raw gate -----------------------------------------------------------------------------------------------------------
@@ -269,7 +360,8 @@ def check_raw(here: Installation, run_id: str) -> list[dict[str, Any]]:
 
 
 def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dict[str, Any]]:
-    from onefunnel.quality.gate import LoadUnderJudgement, check_raw as judge  # slow to import
+    from onefunnel.quality.gate import LoadUnderJudgement  # slow to import
+    from onefunnel.quality.gate import check_raw as judge
 
     accepted = here.ledger.loads(state="accepted")
     for load in waiting:
@@ -279,7 +371,12 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
         earlier = [x for x in accepted if (x.source, x.stream) == (load.source, load.stream)]
         return [read_receipt(here.paths.landing / x.path) for x in reversed(earlier[-HISTORY:])]
 
-    subjects = [LoadUnderJudgement(x.load_id, here.paths.landing / x.path, read_receipt(here.paths.landing / x.path), history(x)) for x in waiting]
+    subjects = [
+        LoadUnderJudgement(
+            x.load_id, here.paths.landing / x.path, read_receipt(here.paths.landing / x.path), history(x)
+        )
+        for x in waiting
+    ]
     reports = judge(subjects, here.paths.expectations)
     verdicts, unjudged = [], []
     for load in waiting:
@@ -289,27 +386,52 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
         broken = [r for r in report.results if r.state == "error"]
         if broken or report.executed != report.declared:
             # The gate itself failed: that says nothing about the load, so it stays unjudged until a gate has run.
-            unjudged.append(f"{load.load_id}: {broken[0].check_id}: {broken[0].observed}" if broken
-                            else f"{load.load_id}: expected {report.declared} checks, ran {report.executed}")
+            unjudged.append(
+                f"{load.load_id}: {broken[0].check_id}: {broken[0].observed}"
+                if broken
+                else f"{load.load_id}: expected {report.declared} checks, ran {report.executed}"
+            )
             continue
         state = "accepted" if report.verdict == "pass" else "refused"
-        because = "all checks passed" if state == "accepted" else f"{first.check_id}: {first.observed}" if first else "not all checks ran"
+        because = (
+            "all checks passed"
+            if state == "accepted"
+            else f"{first.check_id}: {first.observed}"
+            if first
+            else "not all checks ran"
+        )
         here.ledger.judge(load.load_id, state, f"{first.check_id if first else 'raw gate'}@{__version__}", because)
-        log.log(logging.INFO if state == "accepted" else logging.ERROR, "load %s %s: %s (%d checks)", load.load_id, state, because, report.executed)
+        log.log(
+            logging.INFO if state == "accepted" else logging.ERROR,
+            "load %s %s: %s (%d checks)",
+            load.load_id,
+            state,
+            because,
+            report.executed,
+        )
         verdicts.append({"load_id": load.load_id, "state": state, "because": because, "checks": report.counts})
     if unjudged:
-        raise GateFailed(f"The raw gate could not judge {len(unjudged)} load(s); the first: {unjudged[0]}", where=str(here.paths.expectations),
-                         do="onefunnel validate, then repeat the run; the loads stay as they are.")
+        raise GateFailed(
+            f"The raw gate could not judge {len(unjudged)} load(s); the first: {unjudged[0]}",
+            where=str(here.paths.expectations),
+            do="onefunnel validate, then repeat the run; the loads stay as they are.",
+        )
     return verdicts
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
-    return {k: result[k] for k in ("check_id", "severity", "owner", "subject", "state", "observed", "because", "fix", "sql")}
+    return {
+        k: result[k] for k in ("check_id", "severity", "owner", "subject", "state", "observed", "because", "fix", "sql")
+    }
 
 
 def _require_no_refused(here: Installation, run_id: str) -> None:
     refused = [here.ledger.load(x["load_id"]) for x in here.ledger.run_extracts(run_id) if x["load_id"]]
-    red = [x for x in refused if x.state == "refused" and x.source in here.settings.sources and here.settings.sources[x.source].required]
+    red = [
+        x
+        for x in refused
+        if x.state == "refused" and x.source in here.settings.sources and here.settings.sources[x.source].required
+    ]
     if red:
         first = red[0]
         files = ", ".join(here.ledger.files_of(first.load_id))
@@ -317,7 +439,8 @@ def _require_no_refused(here: Installation, run_id: str) -> None:
             f"{len(red)} load(s) of required sources are refused; the first: {first.because}",
             where=f"source {first.source}, stream {first.stream}, load {first.load_id}, files {files}",
             do="Correct the file (a changed file is read again) and repeat the run, or, if it is right: "
-               f"onefunnel loads accept {first.load_id} --because …")
+            f"onefunnel loads accept {first.load_id} --because …",
+        )
 
 
 # -- build --------------------------------------------------------------------------------------------------------------
@@ -354,25 +477,59 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
         warehouse = here.paths.run(run_id) / "warehouse.duckdb"
         transform.prepare_base(here.paths, warehouse, fresh=full)
         variables = transform.build_vars(
-            here.paths, here.settings, loads,
-            {"run_id": run_id, "as_of": run.as_of, "code_version": __version__,
-             "base_run_id": "" if full or not base else base["run_id"], "base_as_of": "" if full or not base else base["as_of"]},
-            [] if full or not base else base["loads"], here.paths.landing / "ledger" / f"load={replay or run_id}")
+            here.paths,
+            here.settings,
+            loads,
+            {
+                "run_id": run_id,
+                "as_of": run.as_of,
+                "code_version": __version__,
+                "base_run_id": "" if full or not base else base["run_id"],
+                "base_as_of": "" if full or not base else base["as_of"],
+            },
+            [] if full or not base else base["loads"],
+            here.paths.landing / "ledger" / f"load={replay or run_id}",
+        )
         result = transform.run_dbt(here.paths, warehouse, variables, full, here.paths.dbt / "target")
-        here.ledger.record_checks(run_id, "build", [
-            _node_check(n, warehouse) for n in sorted(result.nodes, key=lambda n: n.kind == "test") if n.kind == "test" or n in result.failures])
+        here.ledger.record_checks(
+            run_id,
+            "build",
+            [
+                _node_check(n, warehouse)
+                for n in sorted(result.nodes, key=lambda n: n.kind == "test")
+                if n.kind == "test" or n in result.failures
+            ],
+        )
         if result.failures:
             first = result.failures[0]
-            raise StepFailed(f"{len(result.failures)} of {len(result.nodes)} dbt nodes are red; the first is {first.kind} {first.name}: {first.message}",
-                             where=str(warehouse), do="See the check's SQL: onefunnel status")
-        transform.stamp_base(warehouse, {"run_id": run_id, "as_of": run.as_of, "code": fingerprint, "loads": [x.load_id for x in loads]})
+            raise StepFailed(
+                f"{len(result.failures)} of {len(result.nodes)} dbt nodes are red; the first is {first.kind} {first.name}: {first.message}",
+                where=str(warehouse),
+                do="See the check's SQL: onefunnel status",
+            )
+        transform.stamp_base(
+            warehouse, {"run_id": run_id, "as_of": run.as_of, "code": fingerprint, "loads": [x.load_id for x in loads]}
+        )
         here.ledger.record_row_ledger(transform.row_ledger(warehouse))
         for node in (n for n in result.nodes if n.kind in ("model", "seed")):
-            log.info("%-48s %-8s %8s rows %7.2f s", node.name, node.status, "" if node.rows is None else f"{node.rows:,}", node.seconds)
-        return {"full_refresh": full, "loads": len(loads), "new_loads": sum(1 for v in variables["loads"] if v["is_new"]),
-                "models": [{"name": n.name, "status": n.status, "rows": n.rows, "seconds": round(n.seconds, 2)} for n in result.nodes
-                           if n.kind in ("model", "seed")],
-                "tests": sum(1 for n in result.nodes if n.kind == "test")}
+            log.info(
+                "%-48s %-8s %8s rows %7.2f s",
+                node.name,
+                node.status,
+                "" if node.rows is None else f"{node.rows:,}",
+                node.seconds,
+            )
+        return {
+            "full_refresh": full,
+            "loads": len(loads),
+            "new_loads": sum(1 for v in variables["loads"] if v["is_new"]),
+            "models": [
+                {"name": n.name, "status": n.status, "rows": n.rows, "seconds": round(n.seconds, 2)}
+                for n in result.nodes
+                if n.kind in ("model", "seed")
+            ],
+            "tests": sum(1 for n in result.nodes if n.kind == "test"),
+        }
 
 
 def _extends(base: dict[str, Any] | None, loads: Sequence[Load], fingerprint: str, as_of: str) -> bool:
@@ -385,10 +542,17 @@ def _extends(base: dict[str, Any] | None, loads: Sequence[Load], fingerprint: st
 def _node_check(node: Any, warehouse: Path) -> dict[str, Any]:
     states = {"pass": "passed", "warn": "warned", "fail": "failed", "skipped": "skipped"}
     state = states.get(node.status, "error")
-    return {"check_id": node.name, "severity": "block" if node.severity == "error" else "warn", "owner": "data", "subject": node.name,
-            "state": state, "observed": node.message or node.status, "because": "a dbt test of the project" if node.kind == "test" else "a model that must build",
-            "fix": f"Open {warehouse} with DuckDB and run the SQL." if state != "passed" else None,
-            "sql": node.sql if state != "passed" else None}
+    return {
+        "check_id": node.name,
+        "severity": "block" if node.severity == "error" else "warn",
+        "owner": "data",
+        "subject": node.name,
+        "state": state,
+        "observed": node.message or node.status,
+        "because": "a dbt test of the project" if node.kind == "test" else "a model that must build",
+        "fix": f"Open {warehouse} with DuckDB and run the SQL." if state != "passed" else None,
+        "sql": node.sql if state != "passed" else None,
+    }
 
 
 # -- seal, marts gate, publish, report --------------------------------------------------------------------------------------
@@ -399,11 +563,23 @@ def seal(here: Installation, run_id: str) -> dict[str, Any]:
     with step(here, run_id, "seal") as run:
         warehouse = here.paths.run(run_id) / "warehouse.duckdb"
         if not warehouse.is_file():
-            raise StepFailed(f"Run {run_id} has no built warehouse.", where=str(warehouse), do=f"onefunnel build --run-id {run_id}")
-        return publish.seal(warehouse, here.paths.candidate(run_id), {
-            "run_id": run_id, "as_of": run.as_of, "company": here.settings.company, "code_version": __version__,
-            "config_sha256": run.config_sha256, "reporting_currency": here.settings.reporting.currency,
-            "loads": [x.load_id for x in here.ledger.run_loads(run_id)], "previous_run_id": publish.current_run(here.paths)})
+            raise StepFailed(
+                f"Run {run_id} has no built warehouse.", where=str(warehouse), do=f"onefunnel build --run-id {run_id}"
+            )
+        return publish.seal(
+            warehouse,
+            here.paths.candidate(run_id),
+            {
+                "run_id": run_id,
+                "as_of": run.as_of,
+                "company": here.settings.company,
+                "code_version": __version__,
+                "config_sha256": run.config_sha256,
+                "reporting_currency": here.settings.reporting.currency,
+                "loads": [x.load_id for x in here.ledger.run_loads(run_id)],
+                "previous_run_id": publish.current_run(here.paths),
+            },
+        )
 
 
 def check_marts(here: Installation, run_id: str) -> dict[str, Any]:
@@ -423,16 +599,25 @@ def check_marts(here: Installation, run_id: str) -> dict[str, Any]:
         here.ledger.record_checks(run_id, "marts", [_row(r) for r in data["results"]])
         same = report.sha256 == manifest["sha256"]
         verdict = "pass" if report.verdict == "pass" and same else "fail"
-        publish.write_manifest(folder, {**manifest, "verdict": verdict, "checks": {**report.counts, "sha256": report.sha256},
-                                        "warned": [r["check_id"] for r in data["results"] if r["state"] == "warned"]})
+        publish.write_manifest(
+            folder,
+            {
+                **manifest,
+                "verdict": verdict,
+                "checks": {**report.counts, "sha256": report.sha256},
+                "warned": [r["check_id"] for r in data["results"] if r["state"] == "warned"],
+            },
+        )
         write_html(report, folder / "checks.html")
         if verdict != "pass":
             first = report.first_failure
             raise GateFailed(
-                f"{report.counts['failed']} of {report.declared} checks are red; the first is {first.check_id}: {first.observed}" if first
+                f"{report.counts['failed']} of {report.declared} checks are red; the first is {first.check_id}: {first.observed}"
+                if first
                 else "The sealed file changed, or not every declared check ran.",
                 where=f"{first.subject} in {folder / publish.DATABASE}" if first else str(folder),
-                do=(first.fix + " " if first else "") + "The SQL that shows it: onefunnel status")
+                do=(first.fix + " " if first else "") + "The SQL that shows it: onefunnel status",
+            )
         return {"verdict": verdict, "checks": report.counts}
 
 
@@ -441,8 +626,12 @@ def publish_run(here: Installation, run_id: str) -> dict[str, Any]:
     with step(here, run_id, "publish"):
         manifest = publish.publish(here.paths, here.ledger, run_id)
         here.ledger.finish_run(run_id, "published")
-    gone = publish.collect(here.paths, here.ledger, here.settings.retention.versions,
-                           dt.timedelta(minutes=here.settings.retention.min_age_minutes))
+    gone = publish.collect(
+        here.paths,
+        here.ledger,
+        here.settings.retention.versions,
+        dt.timedelta(minutes=here.settings.retention.min_age_minutes),
+    )
     return {"run_id": run_id, "path": str(here.paths.current), "sha256": manifest["sha256"], "collected": gone}
 
 
@@ -473,8 +662,17 @@ def report(here: Installation, run_id: str) -> dict[str, Any]:
 # -- the whole run ------------------------------------------------------------------------------------------------------------
 
 
-def run_all(here: Installation, run_id: str, *, as_of: str | None, kind: str = "daily", full_refresh: bool = False,
-            date_range: tuple[str, str] | None = None, replay: str | None = None, on_step: Callable[[str, str], None]) -> int:
+def run_all(
+    here: Installation,
+    run_id: str,
+    *,
+    as_of: str | None,
+    kind: str = "daily",
+    full_refresh: bool = False,
+    date_range: tuple[str, str] | None = None,
+    replay: str | None = None,
+    on_step: Callable[[str, str], None],
+) -> int:
     """All steps in order, each as its own process; returns the exit code of the first that is red, else 0.
 
     The driver holds a lock for as long as it lives, so that a killed one can be told from a slow one.
@@ -535,6 +733,9 @@ def to_json(value: object) -> str:
 def environment_error(error: OSError) -> EnvironmentNotReady | None:
     """A full or failing disk as an environment error; None for anything else."""
     if error.errno in _DISK_ERRORS:
-        return EnvironmentNotReady(f"The disk refused: {os.strerror(error.errno or 0)}.", where=str(error.filename or ""),
-                                   do="Make room, then repeat.")
+        return EnvironmentNotReady(
+            f"The disk refused: {os.strerror(error.errno or 0)}.",
+            where=str(error.filename or ""),
+            do="Make room, then repeat.",
+        )
     return None

@@ -52,18 +52,32 @@ def seal(warehouse: Path, folder: Path, manifest: dict[str, Any]) -> dict[str, A
         _fsync(target)
         found = _count(target)
         if found != tables:
-            raise StepFailed("The sealed copy has other rows than the warehouse.", where=str(target),
-                             do="Check the disk, then repeat the run; the copy was not used.")
-        sealed = {**manifest, "sha256": sha256_of(target), "bytes": target.stat().st_size, "sealed_at": utc_now(),
-                  "tables": tables, "storage_version": STORAGE_VERSION, "duckdb": duckdb.__version__, "verdict": None}
+            raise StepFailed(
+                "The sealed copy has other rows than the warehouse.",
+                where=str(target),
+                do="Check the disk, then repeat the run; the copy was not used.",
+            )
+        sealed = {
+            **manifest,
+            "sha256": sha256_of(target),
+            "bytes": target.stat().st_size,
+            "sealed_at": utc_now(),
+            "tables": tables,
+            "storage_version": STORAGE_VERSION,
+            "duckdb": duckdb.__version__,
+            "verdict": None,
+        }
         write_manifest(work, sealed)
         shutil.rmtree(folder, ignore_errors=True)
         work.rename(folder)
         _fsync(folder.parent)
     except (duckdb.IOException, OSError) as error:
         shutil.rmtree(work, ignore_errors=True)
-        raise EnvironmentNotReady(f"The sealed file could not be written: {str(error).splitlines()[0]}", where=str(folder),
-                                  do="Check free disk space, then repeat the run; readers keep what they have.") from error
+        raise EnvironmentNotReady(
+            f"The sealed file could not be written: {str(error).splitlines()[0]}",
+            where=str(folder),
+            do="Check free disk space, then repeat the run; readers keep what they have.",
+        ) from error
     return sealed
 
 
@@ -77,20 +91,24 @@ def _copy_schemas(warehouse: Path, target: Path) -> dict[str, int]:
             db.execute(f"create schema if not exists revenue.{identifier(schema)}")
         tables = db.execute(
             "select schema_name, table_name, comment from duckdb_tables() where database_name = 'warehouse'"
-            " and list_contains(?, schema_name) order by all", [list(PUBLISHED_SCHEMAS)]).fetchall()
+            " and list_contains(?, schema_name) order by all",
+            [list(PUBLISHED_SCHEMAS)],
+        ).fetchall()
         if not tables:
             raise StepFailed("The warehouse has no published table.", where=str(warehouse), do="Run: onefunnel run")
         for schema, name, comment in tables:
             full = f"{identifier(schema)}.{identifier(name)}"
-            db.execute(f"create table revenue.{full} as select * from warehouse.{full} order by all")  # noqa: S608
+            db.execute(f"create table revenue.{full} as select * from warehouse.{full} order by all")
             if comment:
                 db.execute(f"comment on table revenue.{full} is {literal(comment)}")
             columns = db.execute(
                 "select column_name, comment from duckdb_columns() where database_name = 'warehouse' and schema_name = ?"
-                " and table_name = ? and comment is not null", [schema, name]).fetchall()
+                " and table_name = ? and comment is not null",
+                [schema, name],
+            ).fetchall()
             for column, text in columns:
                 db.execute(f"comment on column revenue.{full}.{identifier(column)} is {literal(text)}")
-            row = db.execute(f"select count(*) from warehouse.{full}").fetchone()  # noqa: S608
+            row = db.execute(f"select count(*) from warehouse.{full}").fetchone()
             counts[f"{schema}.{name}"] = int(row[0]) if row else 0
         db.execute("checkpoint revenue")
         db.execute("detach revenue")
@@ -99,10 +117,12 @@ def _copy_schemas(warehouse: Path, target: Path) -> dict[str, int]:
 
 def _count(database: Path) -> dict[str, int]:
     with duckdb.connect(str(database), read_only=True) as db:
-        names = db.execute("select schema_name, table_name from duckdb_tables() where database_name = current_database() order by all").fetchall()
+        names = db.execute(
+            "select schema_name, table_name from duckdb_tables() where database_name = current_database() order by all"
+        ).fetchall()
         counts = {}
         for schema, name in names:
-            row = db.execute(f"select count(*) from {identifier(schema)}.{identifier(name)}").fetchone()  # noqa: S608
+            row = db.execute(f"select count(*) from {identifier(schema)}.{identifier(name)}").fetchone()
             counts[f"{schema}.{name}"] = int(row[0]) if row else 0
         return counts
 
@@ -110,7 +130,9 @@ def _count(database: Path) -> dict[str, int]:
 def _no_wal(database: Path) -> None:
     wal = database.with_name(database.name + ".wal")
     if wal.exists():
-        raise StepFailed("The sealed file has a write-ahead log beside it: it is not complete.", where=str(wal), do="Repeat the run.")
+        raise StepFailed(
+            "The sealed file has a write-ahead log beside it: it is not complete.", where=str(wal), do="Repeat the run."
+        )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -122,8 +144,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        raise StepFailed("There is no sealed candidate (or its manifest is damaged).", where=str(folder),
-                         do="Repeat the run: onefunnel run") from None
+        raise StepFailed(
+            "There is no sealed candidate (or its manifest is damaged).",
+            where=str(folder),
+            do="Repeat the run: onefunnel run",
+        ) from None
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -176,15 +201,24 @@ def publish(paths: Paths, ledger: Ledger, run_id: str) -> dict[str, Any]:
 def _require_audited(folder: Path, manifest: dict[str, Any]) -> None:
     checks = manifest.get("checks") or {}
     if manifest.get("verdict") != "pass":
-        raise GateFailed(f"The candidate's verdict is {manifest.get('verdict') or 'missing'}: it is not published.", where=str(folder),
-                         do="See what failed: onefunnel status")
+        raise GateFailed(
+            f"The candidate's verdict is {manifest.get('verdict') or 'missing'}: it is not published.",
+            where=str(folder),
+            do="See what failed: onefunnel status",
+        )
     if not checks.get("declared") or checks.get("declared") != checks.get("executed"):
-        raise GateFailed(f"Expected {checks.get('declared', 0)} checks, ran {checks.get('executed', 0)}.", where=str(folder),
-                         do="Restore the expectations, then repeat the run.")
+        raise GateFailed(
+            f"Expected {checks.get('declared', 0)} checks, ran {checks.get('executed', 0)}.",
+            where=str(folder),
+            do="Restore the expectations, then repeat the run.",
+        )
     found = sha256_of(folder / DATABASE)
     if found != manifest["sha256"] or found != checks.get("sha256"):
-        raise GateFailed("The file is not the one that was audited: its hash differs.", where=str(folder / DATABASE),
-                         do="Nobody may write to a sealed file. Repeat the run.")
+        raise GateFailed(
+            "The file is not the one that was audited: its hash differs.",
+            where=str(folder / DATABASE),
+            do="Nobody may write to a sealed file. Repeat the run.",
+        )
 
 
 def adopt(paths: Paths, run_id: str) -> None:
@@ -230,7 +264,8 @@ def repair_links(paths: Paths, ledger: Ledger) -> str | None:
             adopt(paths, recorded)
             repaired = recorded
         if (paths.version(recorded) / "site").is_dir() and (
-                not paths.site.is_symlink() or paths.site.readlink().parent.name != recorded):
+            not paths.site.is_symlink() or paths.site.readlink().parent.name != recorded
+        ):
             flip_site(paths, recorded)
         return repaired
 
@@ -247,18 +282,30 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
     """
     holder = ledger.lease()["run_id"]
     if holder is not None and ledger.held_locks(holder):
-        raise EnvironmentNotReady(f"Run {holder} is writing: {ledger.held_locks(holder)[0]}.", do="Wait for it to end, then roll back.")
+        raise EnvironmentNotReady(
+            f"Run {holder} is writing: {ledger.held_locks(holder)[0]}.", do="Wait for it to end, then roll back."
+        )
     with publish_lock(paths):
         now = current_run(paths)
-        kept = [v["run_id"] for v in ledger.versions() if v["state"] == "kept" and (paths.version(v["run_id"]) / DATABASE).is_file()]
+        kept = [
+            v["run_id"]
+            for v in ledger.versions()
+            if v["state"] == "kept" and (paths.version(v["run_id"]) / DATABASE).is_file()
+        ]
         target = to_run or (kept[0] if kept else None)
         if target is None or target not in kept:
-            raise UsageError(f"There is no kept version {target or 'to roll back to'}.", where=f"kept: {', '.join(kept) or 'none'}",
-                             do="List them: onefunnel status")
+            raise UsageError(
+                f"There is no kept version {target or 'to roll back to'}.",
+                where=f"kept: {', '.join(kept) or 'none'}",
+                do="List them: onefunnel status",
+            )
         manifest = read_manifest(paths.version(target))
         if sha256_of(paths.version(target) / DATABASE) != manifest["sha256"]:
-            raise StepFailed("That version's file is damaged: its hash differs.", where=str(paths.version(target)),
-                             do=f"Choose another: {', '.join(k for k in kept if k != target) or 'none is kept'}")
+            raise StepFailed(
+                "That version's file is damaged: its hash differs.",
+                where=str(paths.version(target)),
+                do=f"Choose another: {', '.join(k for k in kept if k != target) or 'none is kept'}",
+            )
         ledger.record_rollback(target, now)
         _flip(paths.current, Path("v") / target / DATABASE)
         if (paths.version(target) / "site").is_dir():

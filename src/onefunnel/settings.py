@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from onefunnel.errors import ConfigError
@@ -27,8 +27,17 @@ RESERVED_SOURCES = {"ledger"}
 ColumnType = Literal["text", "currency", "date", "timestamp", "amount", "number", "integer", "rate"]
 # What a declared date or time format may consist of, and the text that each part stands for.
 FORMAT_TOKENS = {
-    "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}", "%H": "[0-9]{1,2}", "%M": "[0-9]{1,2}",
-    "%S": "[0-9]{1,2}", "%f": "[0-9]{1,6}", "%b": "[A-Za-z]{3}", "%z": "(?:Z|[+-][0-9]{2}:?[0-9]{2})", "%%": "%",
+    "%Y": "[0-9]{4}",
+    "%y": "[0-9]{2}",
+    "%m": "[0-9]{1,2}",
+    "%d": "[0-9]{1,2}",
+    "%H": "[0-9]{1,2}",
+    "%M": "[0-9]{1,2}",
+    "%S": "[0-9]{1,2}",
+    "%f": "[0-9]{1,6}",
+    "%b": "[A-Za-z]{3}",
+    "%z": "(?:Z|[+-][0-9]{2}:?[0-9]{2})",
+    "%%": "%",
 }
 NUMERIC_TYPES = frozenset({"amount", "number", "integer", "rate"})
 
@@ -166,8 +175,10 @@ class Stream(_Strict):
         if self.files.startswith("/") or ".." in Path(self.files).parts:
             problems.append("`files` is a pattern below `root`: no leading slash, no `..`")
         named = {*(self.key or ()), *self.partition, *([self.order_by] if self.order_by else [])}
-        problems += [f"`{c}` is named in key, partition or order_by but has no entry in `columns`"
-                     for c in sorted(named - self.columns.keys())]
+        problems += [
+            f"`{c}` is named in key, partition or order_by but has no entry in `columns`"
+            for c in sorted(named - self.columns.keys())
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -270,7 +281,9 @@ def read_yaml(path: Path) -> CommentedMap:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError("configuration file not found", where=str(path), do="Copy the pipeline.yml of the project.") from None
+        raise ConfigError(
+            "configuration file not found", where=str(path), do="Copy the pipeline.yml of the project."
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError("configuration file is not UTF-8", where=str(path)) from None
     if len(text) > MAX_YAML_BYTES:
@@ -286,6 +299,8 @@ def read_yaml(path: Path) -> CommentedMap:
         line = mark.line + 1 if mark else 1
         problem = " ".join(str(error.problem or error.context).split())
         raise ConfigError(f"{path}:{line}: not valid YAML: {problem}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}:1: not valid YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise ConfigError("YAML is nested too deeply", where=str(path)) from None
     if not isinstance(data, CommentedMap):
@@ -307,7 +322,9 @@ def load_settings(path: Path, dbt_project: Path) -> Settings:
             [f"{path}:{_line(tree, e['loc'])}: {_dotted(e['loc'])}: {_message(dict(e))}" for e in error.errors()],
             do="See docs/how-to/bring-your-own-files.md for every key.",
         ) from None
-    problems = [f"{path}:{_line(tree, loc)}: {_dotted(loc)}: {text}" for loc, text in _contract_problems(settings, dbt_project)]
+    problems = [
+        f"{path}:{_line(tree, loc)}: {_dotted(loc)}: {text}" for loc, text in _contract_problems(settings, dbt_project)
+    ]
     if problems:
         raise ConfigError(problems, do="See docs/how-to/bring-your-own-files.md for every key.")
     return settings
@@ -340,7 +357,9 @@ def _contract_problems(settings: Settings, dbt_project: Path) -> list[tuple[tupl
                 problems.append((at, "a stream's name is lower case letters, digits and _"))
             contract = contracts.get(stream.contract)
             if contract is None:
-                problems.append(((*at, "contract"), f"unknown contract {stream.contract!r}: known are {', '.join(contracts)}"))
+                problems.append(
+                    ((*at, "contract"), f"unknown contract {stream.contract!r}: known are {', '.join(contracts)}")
+                )
                 continue
             problems += [((*at, *loc), text) for loc, text in _stream_problems(stream, contract)]
     return problems
@@ -355,7 +374,9 @@ def _stream_problems(stream: Stream, contract: Contract) -> list[tuple[tuple[str
         at = ("columns", name)
         declared = contract.columns.get(name)
         if declared is None:
-            problems.append((at, f"`{name}` is no column of the contract {stream.contract} ({', '.join(contract.columns)})"))
+            problems.append(
+                (at, f"`{name}` is no column of the contract {stream.contract} ({', '.join(contract.columns)})")
+            )
             continue
         if declared.type in ("date", "timestamp") and column.format is None:
             problems.append((at, f"a {declared.type} needs `format`, for example %Y-%m-%d"))
@@ -367,7 +388,9 @@ def _stream_problems(stream: Stream, contract: Contract) -> list[tuple[tuple[str
         if declared.type == "timestamp" and column.zone is None:
             problems.append((at, "a timestamp needs `zone`: the zone its local time is written in"))
         if declared.type == "timestamp" and column.zone not in (None, "UTC") and column.fold is None:
-            problems.append((at, "a local timestamp needs `fold`: 0 or 1, which of a repeated hour's two instants is meant"))
+            problems.append(
+                (at, "a local timestamp needs `fold`: 0 or 1, which of a repeated hour's two instants is meant")
+            )
         if declared.type != "timestamp" and (column.zone is not None or column.fold is not None):
             problems.append((at, f"`zone` and `fold` have no meaning for a {declared.type}"))
         if column.prefix is not None and declared.type not in NUMERIC_TYPES:

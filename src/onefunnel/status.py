@@ -34,9 +34,15 @@ def status(here: Installation) -> dict[str, Any]:
     red = last if last is not None and last.state == "failed" else None
     loads = here.ledger.loads()
     return {
-        "readers_see": None if seen is None else {
-            "run_id": current, "published_at": seen["published_at"], "as_of": publish.read_manifest(here.paths.version(str(current)))["as_of"],
-            "path": str(here.paths.current), "page": str(here.paths.site / "index.html")},
+        "readers_see": None
+        if seen is None
+        else {
+            "run_id": current,
+            "published_at": seen["published_at"],
+            "as_of": publish.read_manifest(here.paths.version(str(current)))["as_of"],
+            "path": str(here.paths.current),
+            "page": str(here.paths.site / "index.html"),
+        },
         "last_run": _run_row(last) if last else None,
         "first_failure": _first_failure(here, red) if red else None,
         "runs": [_run_row(r) for r in runs],
@@ -49,8 +55,16 @@ def status(here: Installation) -> dict[str, Any]:
 
 
 def _run_row(run: Run) -> dict[str, Any]:
-    return {"run_id": run.run_id, "kind": run.kind, "state": run.state, "as_of": run.as_of, "started_at": run.started_at,
-            "finished_at": run.finished_at, "failed_step": run.failed_step, "message": run.message}
+    return {
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "state": run.state,
+        "as_of": run.as_of,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "failed_step": run.failed_step,
+        "message": run.message,
+    }
 
 
 def _first_failure(here: Installation, run: Run) -> dict[str, Any] | None:
@@ -59,9 +73,18 @@ def _first_failure(here: Installation, run: Run) -> dict[str, Any] | None:
     if not red:
         return None
     check = red[0]
-    database = {"marts": here.paths.candidate(run.run_id) / publish.DATABASE, "build": here.paths.run(run.run_id) / "warehouse.duckdb"}.get(str(gate))
-    return {**{k: check[k] for k in ("gate", "check_id", "severity", "owner", "subject", "observed", "because", "fix", "sql")},
-            "database": str(database) if database else None, "red": len(red)}
+    database = {
+        "marts": here.paths.candidate(run.run_id) / publish.DATABASE,
+        "build": here.paths.run(run.run_id) / "warehouse.duckdb",
+    }.get(str(gate))
+    return {
+        **{
+            k: check[k]
+            for k in ("gate", "check_id", "severity", "owner", "subject", "observed", "because", "fix", "sql")
+        },
+        "database": str(database) if database else None,
+        "red": len(red),
+    }
 
 
 def _next(here: Installation, last: Run | None, seen: dict[str, Any] | None) -> str:
@@ -72,35 +95,54 @@ def _next(here: Installation, last: Run | None, seen: dict[str, Any] | None) -> 
         return "wait: a run is under way" if held else "onefunnel run  (the last run was killed; a new one takes over)"
     if last.state == "failed":
         return "correct the cause above, then: onefunnel run"
-    return "onefunnel query \"select * from metadata.dq_status\"" if seen else "onefunnel run"
+    return 'onefunnel query "select * from metadata.dq_status"' if seen else "onefunnel run"
 
 
 def show(found: dict[str, Any], out: Console) -> None:
     """Print a status for people."""
     seen = found["readers_see"]
     if seen:
-        out.print(f"[bold]Readers see[/] run {seen['run_id']}, data as of {seen['as_of']} UTC, published {seen['published_at'][:19]} UTC")
+        out.print(
+            f"[bold]Readers see[/] run {seen['run_id']}, data as of {seen['as_of']} UTC, published {seen['published_at'][:19]} UTC"
+        )
         out.print(f"  warehouse  {seen['path']}\n  page       {seen['page']}", highlight=False, soft_wrap=True)
     else:
         out.print("[bold]Readers see[/] nothing yet")
     if found["runs"]:
-        table = Table("run", "state", "as of (UTC)", "started (UTC)", "failed step", box=None, header_style="bold", pad_edge=False)
+        table = Table(
+            "run", "state", "as of (UTC)", "started (UTC)", "failed step", box=None, header_style="bold", pad_edge=False
+        )
         for run in found["runs"][:5]:
             table.add_row(run["run_id"], run["state"], run["as_of"], run["started_at"][:19], run["failed_step"] or "")
         out.print("\n[bold]Runs[/]")
         out.print(table)
     loads = found["loads"]
-    out.print(f"\n[bold]Loads[/] {loads['accepted']} accepted, {loads['refused']} refused, {loads['landed']} not judged yet")
+    out.print(
+        f"\n[bold]Loads[/] {loads['accepted']} accepted, {loads['refused']} refused, {loads['landed']} not judged yet"
+    )
     failure, last = found["first_failure"], found["last_run"]
     if last and last["state"] == "failed":
         out.print(f"\n[bold red]The last run failed[/] in step {last['failed_step']}:")
         out.print(last["message"] or "", markup=False, soft_wrap=True)
     if failure:
-        out.print(f"\nFirst failing check: {failure['check_id']} ({failure['severity']}, owner {failure['owner']}), one of {failure['red']}", markup=False)
-        out.print(f"  because {failure['because']}\n  found   {failure['observed']}\n  do      {failure['fix'] or ''}", markup=False, soft_wrap=True)
+        out.print(
+            f"\nFirst failing check: {failure['check_id']} ({failure['severity']}, owner {failure['owner']}), one of {failure['red']}",
+            markup=False,
+        )
+        out.print(
+            f"  because {failure['because']}\n  found   {failure['observed']}\n  do      {failure['fix'] or ''}",
+            markup=False,
+            soft_wrap=True,
+        )
         if failure["sql"]:
-            out.print(f"  reproduce with{' ' + failure['database'] if failure['database'] else ''}:", markup=False, soft_wrap=True)
-            out.print("    " + failure["sql"].strip().replace("\n", "\n    "), markup=False, highlight=False, soft_wrap=True)
+            out.print(
+                f"  reproduce with{' ' + failure['database'] if failure['database'] else ''}:",
+                markup=False,
+                soft_wrap=True,
+            )
+            out.print(
+                "    " + failure["sql"].strip().replace("\n", "\n    "), markup=False, highlight=False, soft_wrap=True
+            )
     out.print(f"\n[bold]Next[/] {found['next']}")
 
 
@@ -108,29 +150,60 @@ def show_run(here: Installation, run_id: str, out: Console) -> None:
     """Print what one run loaded, checked and published."""
     extracts = here.ledger.run_extracts(run_id)
     ledger = here.ledger.row_ledger()
-    table = Table("source", "stream", "records", "loaded", "deduplicated", "quarantined", "rejected", "load", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "source",
+        "stream",
+        "records",
+        "loaded",
+        "deduplicated",
+        "quarantined",
+        "rejected",
+        "load",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+    )
     for item in extracts:
         row = ledger.get(item["load_id"] or "", {})
-        table.add_row(item["source"], item["stream"], *(str(row.get(n, "")) for n in ("extracted", "loaded", "deduplicated", "quarantined", "rejected")),
-                      item["load_id"] or item["note"])
+        table.add_row(
+            item["source"],
+            item["stream"],
+            *(str(row.get(n, "")) for n in ("extracted", "loaded", "deduplicated", "quarantined", "rejected")),
+            item["load_id"] or item["note"],
+        )
     out.print(f"[bold]Loaded[/] by run {run_id}")
     out.print(table)
     checks = here.ledger.checks(run_id)
     for gate in ("raw", "build", "marts"):
         mine = [c for c in checks if c["gate"] == gate]
         count = {s: sum(1 for c in mine if c["state"] == s) for s in ("passed", "warned", "failed", "error")}
-        out.print(f"[bold]Checked[/] {gate:<6} {len(mine)} checks: {count['passed']} passed, {count['warned']} warned, {count['failed'] + count['error']} failed")
+        out.print(
+            f"[bold]Checked[/] {gate:<6} {len(mine)} checks: {count['passed']} passed, {count['warned']} warned, {count['failed'] + count['error']} failed"
+        )
         for check in mine:
             if check["state"] != "passed":
-                out.print(f"    {check['state']}: {check['check_id']} on {check['subject']}: {check['observed']}", markup=False, soft_wrap=True)
+                out.print(
+                    f"    {check['state']}: {check['check_id']} on {check['subject']}: {check['observed']}",
+                    markup=False,
+                    soft_wrap=True,
+                )
     show(status(here), out)
 
 
 def load_row(load: Load) -> dict[str, Any]:
     """One load as a table row."""
-    return {"seq": load.seq, "load_id": load.load_id, "source": load.source, "stream": load.stream, "state": load.state,
-            "rows": load.rows_extracted, "rejected": load.rows_rejected, "known_at": load.known_at, "judged_by": load.judged_by,
-            "because": load.because}
+    return {
+        "seq": load.seq,
+        "load_id": load.load_id,
+        "source": load.source,
+        "stream": load.stream,
+        "state": load.state,
+        "rows": load.rows_extracted,
+        "rejected": load.rows_rejected,
+        "known_at": load.known_at,
+        "judged_by": load.judged_by,
+        "because": load.because,
+    }
 
 
 def sources(here: Installation) -> list[dict[str, Any]]:
@@ -141,10 +214,20 @@ def sources(here: Installation) -> list[dict[str, Any]]:
             loads = here.ledger.loads(source=name, stream=stream_name)
             accepted = [x for x in loads if x.state == "accepted"]
             reaches = [read_receipt(here.paths.landing / x.path)["covers"]["max_date"] for x in accepted]
-            rows.append({
-                "source": name, "stream": stream_name, "contract": stream.contract, "required": source.required, "owner": source.owner,
-                "loads": len(accepted), "rows": sum(x.rows_extracted for x in accepted), "last load": accepted[-1].known_at if accepted else None,
-                "data until": max((r for r in reaches if r), default=None), "state": loads[-1].state if loads else "never loaded"})
+            rows.append(
+                {
+                    "source": name,
+                    "stream": stream_name,
+                    "contract": stream.contract,
+                    "required": source.required,
+                    "owner": source.owner,
+                    "loads": len(accepted),
+                    "rows": sum(x.rows_extracted for x in accepted),
+                    "last load": accepted[-1].known_at if accepted else None,
+                    "data until": max((r for r in reaches if r), default=None),
+                    "state": loads[-1].state if loads else "never loaded",
+                }
+            )
     return rows
 
 
@@ -184,11 +267,21 @@ def doctor(here: Installation, prod: bool) -> list[dict[str, str]]:
 def _examine_ledger(here: Installation, say: Any) -> None:
     with sqlite3.connect(f"file:{here.paths.ledger}?mode=ro", uri=True) as db:
         result = db.execute("pragma integrity_check").fetchone()[0]
-    say(_GREEN if result == "ok" else _RED, "ledger", str(result), "" if result == "ok" else "Restore ledger.sqlite from a backup.")
+    say(
+        _GREEN if result == "ok" else _RED,
+        "ledger",
+        str(result),
+        "" if result == "ok" else "Restore ledger.sqlite from a backup.",
+    )
     lease = here.ledger.lease()
     if lease["run_id"]:
         held = here.ledger.held_locks(lease["run_id"])
-        say(_GREEN if held else _WARN, "lease", f"held by {lease['run_id']}" + ("" if held else ", no live step"), "" if held else "onefunnel unlock")
+        say(
+            _GREEN if held else _WARN,
+            "lease",
+            f"held by {lease['run_id']}" + ("" if held else ", no live step"),
+            "" if held else "onefunnel unlock",
+        )
 
 
 def _examine_landing(here: Installation, say: Any) -> None:
@@ -205,7 +298,12 @@ def _examine_landing(here: Installation, say: Any) -> None:
     known = {str(here.paths.landing / x.path) for x in loads}
     for folder in here.paths.landing.glob("*/*/load=*"):
         if str(folder) not in known:
-            say(_WARN, "landing", f"{folder.name} is not in the ledger", "The next run of the same data adopts it; else it may be deleted.")
+            say(
+                _WARN,
+                "landing",
+                f"{folder.name} is not in the ledger",
+                "The next run of the same data adopts it; else it may be deleted.",
+            )
 
 
 def _examine_published(here: Installation, say: Any) -> None:
@@ -215,7 +313,12 @@ def _examine_published(here: Installation, say: Any) -> None:
         say(_WARN, "published", "nothing is published", "onefunnel run")
         return
     if current != recorded["run_id"]:
-        say(_RED, "published", f"the link points at {current}, the ledger says {recorded['run_id']}", "onefunnel run (it repairs the link first)")
+        say(
+            _RED,
+            "published",
+            f"the link points at {current}, the ledger says {recorded['run_id']}",
+            "onefunnel run (it repairs the link first)",
+        )
     for version in (v for v in here.ledger.versions() if v["state"] != "collected"):
         path = here.paths.version(version["run_id"]) / publish.DATABASE
         name = f"version {version['run_id']}"
@@ -228,30 +331,58 @@ def _examine_published(here: Installation, say: Any) -> None:
 
 
 def _rollback(version: dict[str, Any]) -> str:
-    return "onefunnel rollback --because damaged" if version["state"] == "current" else "Delete the folder; readers do not see it."
+    return (
+        "onefunnel rollback --because damaged"
+        if version["state"] == "current"
+        else "Delete the folder; readers do not see it."
+    )
 
 
 def _examine_disk(here: Installation, say: Any) -> None:
     free = shutil.disk_usage(here.paths.home).free
     need = 3 * here.paths.warehouse.stat().st_size if here.paths.warehouse.exists() else 0
     enough = free > max(need, 200_000_000)
-    say(_GREEN if enough else _RED, "disk", f"{free / 1e9:,.1f} GB free", "" if enough else "A run needs about three times the warehouse's size.")
-    same = len({p.stat().st_dev for p in (here.paths.home, here.paths.candidates, here.paths.published) if p.exists()}) == 1
-    say(_GREEN if same else _RED, "file system", "candidates and published share one" if same else "candidates and published are on two",
-        "" if same else "A publish is one rename: put both on one file system.")
+    say(
+        _GREEN if enough else _RED,
+        "disk",
+        f"{free / 1e9:,.1f} GB free",
+        "" if enough else "A run needs about three times the warehouse's size.",
+    )
+    same = (
+        len({p.stat().st_dev for p in (here.paths.home, here.paths.candidates, here.paths.published) if p.exists()})
+        == 1
+    )
+    say(
+        _GREEN if same else _RED,
+        "file system",
+        "candidates and published share one" if same else "candidates and published are on two",
+        "" if same else "A publish is one rename: put both on one file system.",
+    )
 
 
 def _examine_secrets(here: Installation, say: Any) -> None:
     contracts = load_contracts(here.paths.dbt_project)
-    personal = any(contracts[s.contract].columns[c].personal for source in here.settings.sources.values()
-                   for s in source.streams.values() for c in s.columns)
+    personal = any(
+        contracts[s.contract].columns[c].personal
+        for source in here.settings.sources.values()
+        for s in source.streams.values()
+        for c in s.columns
+    )
     if personal:
         set_up = len(os.environ.get(TOKEN_KEY_VARIABLE, "")) >= 32
-        say(_GREEN if set_up else _RED, "token key", f"{TOKEN_KEY_VARIABLE} is {'set' if set_up else 'missing'}",
-            "" if set_up else "Set it to a secret of at least 32 characters.")
+        say(
+            _GREEN if set_up else _RED,
+            "token key",
+            f"{TOKEN_KEY_VARIABLE} is {'set' if set_up else 'missing'}",
+            "" if set_up else "Set it to a secret of at least 32 characters.",
+        )
     mode = here.paths.ledger.stat().st_mode & 0o077
-    say(_GREEN if not mode & 0o022 else _RED, "permissions", f"ledger.sqlite is {oct(here.paths.ledger.stat().st_mode & 0o777)}",
-        "" if not mode & 0o022 else "chmod go-w")
+    say(
+        _GREEN if not mode & 0o022 else _RED,
+        "permissions",
+        f"ledger.sqlite is {oct(here.paths.ledger.stat().st_mode & 0o777)}",
+        "" if not mode & 0o022 else "chmod go-w",
+    )
 
 
 def _examine_production(say: Any) -> None:
@@ -263,5 +394,9 @@ def _examine_production(say: Any) -> None:
     }
     for name, good in checks.items():
         value = os.environ.get(name, "")
-        say(_GREEN if good(value) else _RED, name, "fit for production" if good(value) else "missing or only fit for a laptop",
-            "" if good(value) else "See SECURITY.md.")
+        say(
+            _GREEN if good(value) else _RED,
+            name,
+            "fit for production" if good(value) else "missing or only fit for a laptop",
+            "" if good(value) else "See SECURITY.md.",
+        )

@@ -56,8 +56,13 @@ class BuildResult:
 def code_fingerprint(paths: Paths, settings: Settings) -> str:
     """sha256 over the models, the agreement's seeds and the declared finality: a base built under another one is not extended."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in paths.dbt_project.rglob("*") if p.suffix in _HASHED_SUFFIXES and p.is_file()
-                       and not {"target", "logs", "dbt_packages"} & set(p.relative_to(paths.dbt_project).parts)):
+    for path in sorted(
+        p
+        for p in paths.dbt_project.rglob("*")
+        if p.suffix in _HASHED_SUFFIXES
+        and p.is_file()
+        and not {"target", "logs", "dbt_packages"} & set(p.relative_to(paths.dbt_project).parts)
+    ):
         digest.update(path.relative_to(paths.dbt_project).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update(canonical_json([settings.reporting.model_dump(), settings.company]).encode())
     return digest.hexdigest()
@@ -75,8 +80,14 @@ def base_state(warehouse: Path) -> dict[str, Any] | None:
     return dict(json.loads(row[0])) if row else None
 
 
-def build_vars(paths: Paths, settings: Settings, loads: Sequence[Load], run: dict[str, str], built: Iterable[str],
-               ledger_export: Path | None) -> dict[str, Any]:
+def build_vars(
+    paths: Paths,
+    settings: Settings,
+    loads: Sequence[Load],
+    run: dict[str, str],
+    built: Iterable[str],
+    ledger_export: Path | None,
+) -> dict[str, Any]:
     """The variables of one dbt build: the loads are an explicit input, so a run can be replayed from its list."""
     known = set(built)
     dialects: dict[str, dict[str, Any]] = {}
@@ -87,18 +98,42 @@ def build_vars(paths: Paths, settings: Settings, loads: Sequence[Load], run: dic
         name = f"{load.source}__{load.stream}__{receipt['declaration_fingerprint'][:8]}"
         source = settings.sources.get(load.source)
         stream = source.streams.get(load.stream) if source else None
-        dialects[name] = _dialect(load, declaration, stream.final_after_days if stream else declaration["final_after_days"])
-        entries.append({
-            "source": load.source, "stream": load.stream, "contract": load.contract, "load_id": load.load_id, "seq": load.seq,
-            "known_at": load.known_at, "path": str(paths.landing / load.path), "dialect": name, "is_new": load.load_id not in known,
-            "required": source.required if source else False, "rows_landed": load.rows_landed, "rows_rejected": load.rows_rejected})
+        dialects[name] = _dialect(
+            load, declaration, stream.final_after_days if stream else declaration["final_after_days"]
+        )
+        entries.append(
+            {
+                "source": load.source,
+                "stream": load.stream,
+                "contract": load.contract,
+                "load_id": load.load_id,
+                "seq": load.seq,
+                "known_at": load.known_at,
+                "path": str(paths.landing / load.path),
+                "dialect": name,
+                "is_new": load.load_id not in known,
+                "required": source.required if source else False,
+                "rows_landed": load.rows_landed,
+                "rows_rejected": load.rows_rejected,
+            }
+        )
     return {
-        **run, "company": settings.company, "reporting_currency": settings.reporting.currency,
-        "reporting_time_zone": settings.reporting.time_zone, "loads": entries, "dialects": dialects,
+        **run,
+        "company": settings.company,
+        "reporting_currency": settings.reporting.currency,
+        "reporting_time_zone": settings.reporting.time_zone,
+        "loads": entries,
+        "dialects": dialects,
         "ledger_export": str(ledger_export) if ledger_export else None,
         "source_status": [
-            {"source": name, "owner": s.owner, "required": s.required,
-             "final_after_days": max(x.final_after_days for x in s.streams.values())} for name, s in settings.sources.items()],
+            {
+                "source": name,
+                "owner": s.owner,
+                "required": s.required,
+                "final_after_days": max(x.final_after_days for x in s.streams.values()),
+            }
+            for name, s in settings.sources.items()
+        ],
     }
 
 
@@ -106,10 +141,20 @@ def _dialect(load: Load, declaration: dict[str, Any], final_after_days: int) -> 
     text = declaration["dialect"]
     csv = declaration["format"] == "csv"
     return {
-        "source": load.source, "stream": load.stream, "contract": load.contract, "format": declaration["format"],
-        "decimal": text["decimal"] if csv else ".", "grouping": text["grouping"] if csv else "", "null_words": text["null_words"],
-        "replaces": declaration["replaces"], "partition": declaration["partition"], "key": declaration["key"],
-        "order_by": declaration["order_by"], "final_after_days": final_after_days, "columns": declaration["columns"]}
+        "source": load.source,
+        "stream": load.stream,
+        "contract": load.contract,
+        "format": declaration["format"],
+        "decimal": text["decimal"] if csv else ".",
+        "grouping": text["grouping"] if csv else "",
+        "null_words": text["null_words"],
+        "replaces": declaration["replaces"],
+        "partition": declaration["partition"],
+        "key": declaration["key"],
+        "order_by": declaration["order_by"],
+        "final_after_days": final_after_days,
+        "columns": declaration["columns"],
+    }
 
 
 def prepare_base(paths: Paths, target: Path, fresh: bool) -> None:
@@ -121,25 +166,48 @@ def prepare_base(paths: Paths, target: Path, fresh: bool) -> None:
         try:
             shutil.copyfile(paths.warehouse, target)
         except OSError as error:
-            raise EnvironmentNotReady(f"The warehouse could not be copied: {error.strerror}.", where=str(target),
-                                      do="Check free disk space, then repeat the run.") from error
+            raise EnvironmentNotReady(
+                f"The warehouse could not be copied: {error.strerror}.",
+                where=str(target),
+                do="Check free disk space, then repeat the run.",
+            ) from error
 
 
-def run_dbt(paths: Paths, warehouse: Path, variables: dict[str, Any], full_refresh: bool, target_path: Path) -> BuildResult:
+def run_dbt(
+    paths: Paths, warehouse: Path, variables: dict[str, Any], full_refresh: bool, target_path: Path
+) -> BuildResult:
     """One `dbt build` into `warehouse`. dbt writes its log to a file and to stderr.
 
     Raises:
         StepFailed: dbt could not even start (the project does not parse).
     """
-    os.environ.update({"ONEFUNNEL_WAREHOUSE": str(warehouse), "DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"})
+    os.environ.update(
+        {"ONEFUNNEL_WAREHOUSE": str(warehouse), "DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    )
     from dbt.cli.main import dbtRunner  # slow to import
 
     target_path.mkdir(parents=True, exist_ok=True)
     (target_path / "run_results.json").unlink(missing_ok=True)
     arguments = [
-        "--warn-error-options", json.dumps(_WARNINGS_AS_ERRORS), "build", "--project-dir", str(paths.dbt_project),
-        "--profiles-dir", str(paths.dbt_project), "--target-path", str(target_path), "--log-path", str(paths.dbt / "logs"),
-        "--vars", json.dumps(variables), "--exclude-resource-type", "unit_test", "--log-level", "warn", "--log-level-file", "debug",
+        "--warn-error-options",
+        json.dumps(_WARNINGS_AS_ERRORS),
+        "build",
+        "--project-dir",
+        str(paths.dbt_project),
+        "--profiles-dir",
+        str(paths.dbt_project),
+        "--target-path",
+        str(target_path),
+        "--log-path",
+        str(paths.dbt / "logs"),
+        "--vars",
+        json.dumps(variables),
+        "--exclude-resource-type",
+        "unit_test",
+        "--log-level",
+        "warn",
+        "--log-level-file",
+        "debug",
         *(["--full-refresh"] if full_refresh else []),
     ]
     with contextlib.redirect_stdout(_Stderr()):
@@ -148,7 +216,9 @@ def run_dbt(paths: Paths, warehouse: Path, variables: dict[str, Any], full_refre
     results = target_path / "run_results.json"
     if not results.is_file():
         reason = str(outcome.exception or "dbt wrote no results").strip()
-        raise StepFailed(f"dbt could not run: {reason}", where=str(paths.dbt_project), do=f"See {paths.dbt / 'logs' / 'dbt.log'}")
+        raise StepFailed(
+            f"dbt could not run: {reason}", where=str(paths.dbt_project), do=f"See {paths.dbt / 'logs' / 'dbt.log'}"
+        )
     manifest = json.loads((target_path / "manifest.json").read_text(encoding="utf-8"))
     nodes = tuple(_node(r, manifest) for r in json.loads(results.read_text(encoding="utf-8"))["results"])
     if not nodes:
@@ -182,10 +252,15 @@ def _node(result: dict[str, Any], manifest: dict[str, Any]) -> NodeResult:
     node = manifest["nodes"].get(unique_id) or manifest.get("unit_tests", {}).get(unique_id) or {}
     rows = (result.get("adapter_response") or {}).get("rows_affected")
     return NodeResult(
-        name=str(node.get("name", unique_id)), kind=str(node.get("resource_type", unique_id.split(".")[0])), status=str(result["status"]),
-        seconds=float(result["execution_time"]), rows=int(rows) if isinstance(rows, int) and rows >= 0 else None,
-        message=str(result.get("message") or ""), sql=str(result.get("compiled_code") or ""),
-        severity=str((node.get("config") or {}).get("severity", "error")).lower())
+        name=str(node.get("name", unique_id)),
+        kind=str(node.get("resource_type", unique_id.split(".")[0])),
+        status=str(result["status"]),
+        seconds=float(result["execution_time"]),
+        rows=int(rows) if isinstance(rows, int) and rows >= 0 else None,
+        message=str(result.get("message") or ""),
+        sql=str(result.get("compiled_code") or ""),
+        severity=str((node.get("config") or {}).get("severity", "error")).lower(),
+    )
 
 
 def stamp_base(warehouse: Path, state: dict[str, Any]) -> None:
@@ -201,4 +276,7 @@ def row_ledger(warehouse: Path) -> list[dict[str, int | str]]:
     names = ("load_id", "extracted", "loaded", "deduplicated", "quarantined", "rejected")
     columns = ("load_id", *(f"rows_{n}" for n in names[1:]))
     with duckdb.connect(str(warehouse), read_only=True) as db:
-        return [dict(zip(names, row, strict=True)) for row in db.execute(f"select {', '.join(columns)} from metadata.row_ledger").fetchall()]  # noqa: S608
+        return [
+            dict(zip(names, row, strict=True))
+            for row in db.execute(f"select {', '.join(columns)} from metadata.row_ledger").fetchall()
+        ]

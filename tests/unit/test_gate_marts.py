@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -81,8 +82,6 @@ create table r.metadata.quarantine_summary as
         'bad_date' as reason, 'EUR' as currency, 1::bigint as quarantined_rows, 2::decimal(38, 6) as amount;
 """
 
-EMPTY = "marts.fct_ad_spend"
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -94,10 +93,6 @@ class Fault:
 
 def fault(sql: str, *also: str) -> Fault:
     return Fault(sql, frozenset(also))
-
-
-def first(column: str) -> str:
-    return f"where {column} = (select min({column}) from {{t}})"
 
 
 def personal(table: str, column: str) -> Fault:
@@ -112,8 +107,6 @@ F, SPEND = (
     "marts.fct_ad_spend",
     "spend_key = (select min(spend_key) from marts.fct_ad_spend where is_current and currency = 'USD')",
 )
-ADDS_UP = "reconciliation_adds_up"
-OTHER_FACTS = "reconciliation_is_about_this_file"
 
 FAULTS: dict[str, Fault] = {
     "fct_ad_spend_columns_are_published": fault(f"alter table {F} drop column source_tz"),
@@ -253,6 +246,7 @@ def one_judge() -> Iterator[None]:
     judge = Judge()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gate, "Judge", lambda: judge)
+        patch.setattr(gate, "load_suites", cache(load_suites))
         yield
 
 
@@ -290,12 +284,8 @@ def test_every_published_table_is_searched_for_personal_text(path: Path) -> None
     assert any(check.sql and "{text}" in check.sql for check in load_suites(EXPECTATIONS).marts[path.stem].checks)
 
 
-def copy_expectations(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(EXPECTATIONS, tmp_path / "expectations"))
-
-
 def test_a_deleted_suite_is_red(healthy: Path, tmp_path: Path) -> None:
-    expectations = copy_expectations(tmp_path)
+    expectations = Path(shutil.copytree(EXPECTATIONS, tmp_path / "expectations"))
     (expectations / "marts" / "dim_channel.yml").unlink()
     report = check_marts(healthy, expectations, RUN)
     assert report.verdict == "fail"

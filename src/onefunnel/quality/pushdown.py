@@ -145,13 +145,14 @@ class Database:
         self._suites += 1
         name = f"{self._source.name}.{schema}.{table}.{self._suites}"
         asset = self._source.add_table_asset(name, table_name=table, schema_name=schema)
-        suite = self._context.suites.add(gx.ExpectationSuite(name))
+        expectations: list[Any] = []
         refused: dict[str, Judged] = {}
         for planned in plan:
             try:
-                suite.add_expectation(_expectation(planned))
+                expectations.append(_expectation(planned))
             except Exception as error:
                 refused[planned.check.id] = Judged("error", safe_message(error))
+        suite = self._context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
         definition = gx.ValidationDefinition(name=name, data=asset.add_batch_definition_whole_table(name), suite=suite)
         result = self._context.validation_definitions.add(definition).run(result_format="BOOLEAN_ONLY")
         return refused | dict(_outcome(item) for item in result.results)

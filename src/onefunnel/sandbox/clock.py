@@ -34,7 +34,7 @@ def next_day(home: Path, *, seed: int = 7, scale: float = 1.0, faults: Iterable[
             do="Use another ONEFUNNEL_HOME for another company.",
         )
     company = Company(seed=seed, scale=scale)
-    day = state["day"] + 1
+    day = int(state["day"]) + 1
     try:
         files = company.write_day(day, home / "drop", faults)
     except ValueError as error:

@@ -14,7 +14,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +61,21 @@ def find_files(root: Path, stream: Stream, where: str) -> list[FoundFile]:
         EnvironmentNotReady: a file is still being written.
     """
     if not root.is_dir():
-        raise StepFailed(f"The folder of {where} does not exist.", where=str(root), do="Create it, or correct `root` in pipeline.yml.")
+        raise StepFailed(
+            f"The folder of {where} does not exist.",
+            where=str(root),
+            do="Create it, or correct `root` in pipeline.yml.",
+        )
     jail = root.resolve()
     matches = sorted(root.glob(stream.files))
     for path in matches:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode) or not path.resolve().is_relative_to(jail):
-            raise StepFailed("A link in a drop folder is not followed.", where=f"{where}: {path}",
-                             do="Put the file itself there, or remove the link.")
+            raise StepFailed(
+                "A link in a drop folder is not followed.",
+                where=f"{where}: {path}",
+                do="Put the file itself there, or remove the link.",
+            )
         if not stat.S_ISREG(mode):
             raise StepFailed("Only regular files are read.", where=f"{where}: {path}", do="Remove it from the folder.")
     youngest = max((p.stat().st_mtime for p in matches), default=0.0)
@@ -96,8 +103,11 @@ def read_file(file: FoundFile, seq: int, stream: Stream, work: Path, where: str)
     snapshot = work / f"{seq:06d}.snapshot"
     _snapshot(file, snapshot, where)
     if file.bytes == 0:
-        raise StepFailed("The file is empty: it has not even a header.", where=here,
-                         do="Have it written again; a file without rows still has its header.")
+        raise StepFailed(
+            "The file is empty: it has not even a header.",
+            where=here,
+            do="Have it written again; a file without rows still has its header.",
+        )
     if stream.format == "parquet":
         return _read_parquet(file, seq, snapshot, here)
     return _read_csv(file, seq, stream.dialect, snapshot, work, here)
@@ -109,8 +119,11 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 
 def _still_written(where: str, path: Path) -> EnvironmentNotReady:
-    return EnvironmentNotReady("A file is still being written.", where=f"{where}: {path}",
-                               do="Write to another name and rename when complete; the next try reads it.")
+    return EnvironmentNotReady(
+        "A file is still being written.",
+        where=f"{where}: {path}",
+        do="Write to another name and rename when complete; the next try reads it.",
+    )
 
 
 def _open(path: Path) -> io.FileIO:
@@ -145,8 +158,11 @@ def _read_parquet(file: FoundFile, seq: int, snapshot: Path, here: str) -> Reada
         metadata = pq.ParquetFile(snapshot)
         names, rows = tuple(metadata.schema_arrow.names), metadata.metadata.num_rows
     except (pa.ArrowInvalid, OSError) as error:
-        raise StepFailed(f"The file is not readable Parquet: {str(error).splitlines()[0]}", where=here,
-                         do="Have it written again, or correct `format` in pipeline.yml.") from None
+        raise StepFailed(
+            f"The file is not readable Parquet: {str(error).splitlines()[0]}",
+            where=here,
+            do="Have it written again, or correct `format` in pipeline.yml.",
+        ) from None
     _refuse_doubled(names, here)
     return ReadableFile(seq, file.path, file.sha256, file.bytes, file.modified_at, snapshot, None, names, rows)
 
@@ -154,8 +170,11 @@ def _read_parquet(file: FoundFile, seq: int, snapshot: Path, here: str) -> Reada
 def _refuse_doubled(names: tuple[str, ...], here: str) -> None:
     doubled = sorted({n for n in names if names.count(n) > 1})
     if doubled:
-        raise StepFailed(f"The header names a column twice: {', '.join(doubled)}.", where=f"{here}, line 1",
-                         do="Rename one of them where the file is made; which one is meant is not guessed.")
+        raise StepFailed(
+            f"The header names a column twice: {', '.join(doubled)}.",
+            where=f"{here}, line 1",
+            do="Rename one of them where the file is made; which one is meant is not guessed.",
+        )
 
 
 def _read_csv(file: FoundFile, seq: int, dialect: Dialect, snapshot: Path, work: Path, here: str) -> ReadableFile:
@@ -167,8 +186,18 @@ def _read_csv(file: FoundFile, seq: int, dialect: Dialect, snapshot: Path, work:
             out.write(content)
             writer.write_table(pa.table({"line": pa.array(numbers, pa.int64())}, schema))
     snapshot.unlink()
-    return ReadableFile(seq, file.path, file.sha256, file.bytes, file.modified_at, clean, lines,
-                        splitter.header, splitter.records, tuple(splitter.rejects))
+    return ReadableFile(
+        seq,
+        file.path,
+        file.sha256,
+        file.bytes,
+        file.modified_at,
+        clean,
+        lines,
+        splitter.header,
+        splitter.records,
+        tuple(splitter.rejects),
+    )
 
 
 def _utf8_blocks(path: Path, dialect: Dialect, here: str) -> Iterator[bytes]:
@@ -178,8 +207,11 @@ def _utf8_blocks(path: Path, dialect: Dialect, here: str) -> Iterator[bytes]:
         head = handle.read(8)
         for magic, what in _MAGIC.items():
             if head.startswith(magic):
-                raise StepFailed(f"The file is {what}, but it is declared as CSV.", where=here,
-                                 do="Export it as CSV, or correct `format` in pipeline.yml.")
+                raise StepFailed(
+                    f"The file is {what}, but it is declared as CSV.",
+                    where=here,
+                    do="Export it as CSV, or correct `format` in pipeline.yml.",
+                )
         handle.seek(0)
         if name in ("utf-8", "utf-8-sig"):
             if head.startswith(codecs.BOM_UTF8):
@@ -195,8 +227,11 @@ def _utf8_blocks(path: Path, dialect: Dialect, here: str) -> Iterator[bytes]:
                 offset += len(block)
             yield decoder.decode(b"", final=True).encode("utf-8")
         except UnicodeError as error:
-            raise StepFailed(f"The file is not {dialect.encoding}: {error.__class__.__name__} near byte {offset:,}.", where=here,
-                             do="Correct `dialect: encoding` in pipeline.yml, or have the file written again.") from None
+            raise StepFailed(
+                f"The file is not {dialect.encoding}: {error.__class__.__name__} near byte {offset:,}.",
+                where=here,
+                do="Correct `dialect: encoding` in pipeline.yml, or have the file written again.",
+            ) from None
 
 
 class _Splitter:
@@ -220,21 +255,24 @@ class _Splitter:
         buffer = b""
         for block in blocks:
             buffer += block
-            buffer = yield from self._consume(buffer, final=False)
+            buffer = yield from self._consume(buffer)
         if buffer and not buffer.endswith(b"\n"):
             if self.dialect.final_newline:
                 last = self._line + buffer.count(b"\n")
-                raise StepFailed("The file ends in the middle of a line: it is truncated.", where=f"{self.here}, line {last}",
-                                 do="Have it written again; if this file never ends with a newline, declare `final_newline: false`.")
+                raise StepFailed(
+                    "The file ends in the middle of a line: it is truncated.",
+                    where=f"{self.here}, line {last}",
+                    do="Have it written again; if this file never ends with a newline, declare `final_newline: false`.",
+                )
             buffer += b"\n"
-        rest = yield from self._consume(buffer, final=True)
+        rest = yield from self._consume(buffer)
         while rest:  # an unclosed quote up to the end of the file
             rest = self._reject_first_line(rest, "unclosed quote")
-            rest = yield from self._consume(rest, final=True)
+            rest = yield from self._consume(rest)
         if not self.header:
             raise StepFailed("The file has no header line.", where=f"{self.here}, line 1", do="Have it written again.")
 
-    def _consume(self, buffer: bytes, final: bool) -> Iterator[tuple[bytes, np.ndarray]]:  # type: ignore[misc]
+    def _consume(self, buffer: bytes) -> Generator[tuple[bytes, np.ndarray], None, bytes]:
         """Split all complete records off the buffer; the generator's return value is the rest."""
         while buffer:
             data = np.frombuffer(buffer, dtype=np.uint8)
@@ -246,7 +284,7 @@ class _Splitter:
             if quotes.size:
                 parity = np.searchsorted(quotes, newlines) & 1  # 1: the newline is inside quotes
                 ends = newlines[parity == 0]
-                violation = self._first_violation(data, quotes, final)
+                violation = self._first_violation(data, quotes)
             if violation >= 0:
                 ends = ends[ends < violation]
             if not self.header and ends.size:
@@ -266,7 +304,7 @@ class _Splitter:
             return buffer
         return buffer
 
-    def _first_violation(self, data: np.ndarray, quotes: np.ndarray, final: bool) -> int:
+    def _first_violation(self, data: np.ndarray, quotes: np.ndarray) -> int:
         """Position of the first quote that RFC 4180 does not allow there, or -1."""
         opening, closing = quotes[0::2], quotes[1::2]
         before = data[np.maximum(opening - 1, 0)]
@@ -282,10 +320,17 @@ class _Splitter:
     def _take_header(self, buffer: bytes, end: int) -> bytes:
         try:
             text = buffer[:end].decode("utf-8")
-            names = next(csv.reader([text.rstrip("\r")], delimiter=self.dialect.delimiter, quotechar=self.dialect.quote, strict=True))
+            names = next(
+                csv.reader(
+                    [text.rstrip("\r")], delimiter=self.dialect.delimiter, quotechar=self.dialect.quote, strict=True
+                )
+            )
         except (UnicodeDecodeError, csv.Error, StopIteration):
-            raise StepFailed("The header line cannot be read.", where=f"{self.here}, line 1",
-                             do="Check `delimiter`, `quote` and `encoding` in pipeline.yml.") from None
+            raise StepFailed(
+                "The header line cannot be read.",
+                where=f"{self.here}, line 1",
+                do="Check `delimiter`, `quote` and `encoding` in pipeline.yml.",
+            ) from None
         self.header = tuple(names)
         _refuse_doubled(self.header, self.here)
         self._line += buffer[: end + 1].count(b"\n")
@@ -294,13 +339,19 @@ class _Splitter:
     def _reject_first_line(self, buffer: bytes, reason: str) -> bytes:
         self._broken += 1
         if self._broken > MAX_BROKEN_QUOTES:
-            raise StepFailed(f"More than {MAX_BROKEN_QUOTES} records have broken quoting.", where=f"{self.here}, line {self._line}",
-                             do="Is `quote` in pipeline.yml right? If so, have the file written again.")
+            raise StepFailed(
+                f"More than {MAX_BROKEN_QUOTES} records have broken quoting.",
+                where=f"{self.here}, line {self._line}",
+                do="Is `quote` in pipeline.yml right? If so, have the file written again.",
+            )
         end = buffer.find(b"\n")
         end = len(buffer) if end < 0 else end
         if not self.header:
-            raise StepFailed("The header line cannot be read.", where=f"{self.here}, line 1",
-                             do="Check `delimiter`, `quote` and `encoding` in pipeline.yml.")
+            raise StepFailed(
+                "The header line cannot be read.",
+                where=f"{self.here}, line 1",
+                do="Check `delimiter`, `quote` and `encoding` in pipeline.yml.",
+            )
         self._reject(self._line, reason, buffer[:end])
         self._line += 1
         return buffer[end + 1 :]
@@ -309,7 +360,9 @@ class _Splitter:
         text = raw.rstrip(b"\r").decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
         self.rejects.append(Reject(self.file_seq, self.file, line, reason, text))
 
-    def _sort(self, data: np.ndarray, raw: bytes, ends: np.ndarray, newlines: np.ndarray, quotes: np.ndarray) -> tuple[bytes, np.ndarray]:
+    def _sort(
+        self, data: np.ndarray, raw: bytes, ends: np.ndarray, newlines: np.ndarray, quotes: np.ndarray
+    ) -> tuple[bytes, np.ndarray]:
         """Readable records of data[:ends[-1] + 1] and their line numbers; the others are noted as rejects."""
         starts = np.concatenate([[0], ends[:-1] + 1])
         lines = self._line + np.searchsorted(newlines, starts)
@@ -321,10 +374,10 @@ class _Splitter:
         has_return = (returns >= starts) & (data[np.maximum(returns, 0)] == _RETURN)
         blank = (ends - starts - has_return) == 0
         reasons: dict[int, str] = {}
-        for i in np.flatnonzero(fields != len(self.header)):
-            reasons[int(i)] = f"{fields[i]} fields instead of {len(self.header)}"
-        for i in np.flatnonzero(blank):
-            reasons[int(i)] = "blank line"
+        for i in np.flatnonzero(fields != len(self.header)).tolist():
+            reasons[i] = f"{fields[i]} fields instead of {len(self.header)}"
+        for i in np.flatnonzero(blank).tolist():
+            reasons[i] = "blank line"
         bare = np.setdiff1d(np.flatnonzero(data == _RETURN), returns[has_return])
         if quotes.size:
             bare = bare[(np.searchsorted(quotes, bare) & 1) == 0]

@@ -6,7 +6,7 @@ with
 
 spend as (
     select * from {{ ref('int_spend__levels') }}
-    {{ only_affected_dates('') }}
+    {{ only_affected_dates() }}
 ),
 
 rates as (

@@ -15,7 +15,7 @@ versions as (
         *,
         case level when 'account' then 1 when 'campaign' then 2 when 'ad_group' then 3 when 'ad' then 4 else 5 end as depth
     from {{ ref('int_spend__versions') }}
-    {{ only_affected_dates('') }}
+    {{ only_affected_dates() }}
 ),
 
 days_with_several_levels as (

@@ -9,7 +9,7 @@ with
 
 performance as (
     select * from {{ ref('int_conformed__performance_daily') }}
-    {{ only_affected_dates('') }}
+    {{ only_affected_dates() }}
 ),
 
 cells as (

@@ -4,7 +4,7 @@ with
 
 spend as (
     select * from {{ ref('int_spend__converted') }}
-    {{ only_affected_dates('') }}
+    {{ only_affected_dates() }}
 ),
 
 campaigns as (

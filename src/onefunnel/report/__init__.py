@@ -1,0 +1,1 @@
+"""The review page: one static file that sales and marketing read together."""

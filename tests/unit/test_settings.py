@@ -1,0 +1,120 @@
+"""pipeline.yml: every problem at once, each with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from onefunnel.errors import ConfigError
+from onefunnel.settings import load_settings, source_root
+
+PROJECT = Path(__file__).resolve().parents[2]
+GOOD = """\
+version: 1
+company: Test
+reporting: {currency: EUR}
+sources:
+  ads:
+    connector: files
+    root: drop/ads
+    streams:
+      performance_daily:
+        files: "*.csv"
+        key: [spend_date, ad_account_id]
+        replaces: partition
+        partition: [ad_account_id, spend_date]
+        columns:
+          spend_date: {from: day, format: "%Y-%m-%d"}
+          ad_account_id: {from: account}
+          level: {value: account}
+          currency: {value: EUR}
+          spend_amount: {from: cost}
+"""
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "pipeline.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, PROJECT / "dbt_project")
+    assert caught.value.exit_code == 2
+    return caught.value.problems
+
+
+def test_a_good_file_is_read(tmp_path):
+    (tmp_path / "pipeline.yml").write_text(GOOD)
+    settings = load_settings(tmp_path / "pipeline.yml", PROJECT / "dbt_project")
+    assert settings.sources["ads"].streams["performance_daily"].contract == "performance_daily"
+    assert settings.sources["ads"].required
+
+
+def test_the_projects_own_file_is_valid():
+    assert load_settings(PROJECT / "pipeline.yml", PROJECT / "dbt_project").company
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("version: 1", "version: 2", 1, "version"),
+        ("company: Test", "compani: Test", 2, "not a known key"),
+        ("currency: EUR}\nsources", "currency: euro}\nsources", 3, "currency"),
+        ("connector: files", "connector: fax", 6, "unknown connector 'fax'"),
+        ("  ads:", "  Ads!:", 5, "lower case"),
+        ("  ads:", "  ledger:", 5, "reserved"),
+        ('"*.csv"', '"../*.csv"', 9, "no `..`"),
+        ("key: [spend_date, ad_account_id]", "key: [spend_date, nope]", 9, "`nope` is named"),
+        ("replaces: partition", "replaces: everything", 12, "'file', 'keys' or 'partition'"),
+        ("        partition: [ad_account_id, spend_date]\n", "", 9, "needs `partition"),
+        ('{from: day, format: "%Y-%m-%d"}', "{from: day}", 15, "needs `format`"),
+        ('"%Y-%m-%d"', '"%Y-%j"', 15, "not %j"),
+        ("{from: account}", "{from: account, value: x}", 16, "exactly one of"),
+        ("level: {value: account}", "lvl: {value: account}", 17, "no column of the contract"),
+        ("          currency: {value: EUR}\n", "", 14, "requires `currency`"),
+        ("{from: cost}", "{from: cost, zone: Mars/Base}", 19, "unknown time zone"),
+        ("{from: cost}", "{from: cost, zone: UTC}", 19, "no meaning for a amount"),
+        ("company: Test", "company: Test\nas_of: soon", 3, "not an ISO instant"),
+        ("performance_daily:", "cash_flow:", 9, "unknown contract 'cash_flow'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path, old, new, line, says):
+    assert old in GOOD
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    assert any(f"pipeline.yml:{line}:" in p and says in p for p in found), found
+
+
+def test_all_problems_come_at_once(tmp_path):
+    broken = GOOD.replace("currency: EUR}\nsources", "currency: euro}\nsources").replace("connector: files", "conector: files")
+    assert len(problems(tmp_path, broken.replace("replaces: partition", "replaces: all"))) >= 4
+    broken = GOOD.replace("connector: files", "connector: fax").replace("level: {value: account}", "lvl: {value: account}")
+    assert len(problems(tmp_path, broken)) == 3  # the connector, the unknown column, the required one that is missing
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: 1\na: 2\n", "duplicate key"),
+        ("a: !!python/object/apply:os.system ['true']\n", "pipeline.yml"),
+        ("a: &x [1]\nb: *x\n", "aliases"),
+        ("a: [1\n", "not valid YAML"),
+        ("", "empty or not a mapping"),
+        ("- a\n", "empty or not a mapping"),
+        ("#" * 1_100_000, "larger than"),
+        ("a: \x00\n", "not valid YAML"),
+    ],
+)
+def test_hostile_yaml_is_refused(tmp_path, text, says):
+    found = problems(tmp_path, text)
+    assert any(says in p for p in [*found, str(found)]) or says in "\n".join(found), found
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="not found"):
+        load_settings(tmp_path / "none.yml", PROJECT / "dbt_project")
+
+
+def test_relative_roots_have_one_meaning_each(tmp_path):
+    config = tmp_path / "conf" / "pipeline.yml"
+    assert source_root("./data", config, tmp_path / "home") == tmp_path / "conf" / "data"
+    assert source_root("drop/x", config, tmp_path / "home") == tmp_path / "home" / "drop" / "x"
+    assert source_root("/abs", config, tmp_path / "home") == Path("/abs")
