@@ -74,7 +74,15 @@ class Home:
         self.path.mkdir(parents=True, exist_ok=True)
         source = {"connector": "files", "root": "drop/spend", "streams": {"performance_daily": stream or DAILY_SPEND}}
         self.config.write_text(
-            json.dumps({"version": 1, "company": "Test", "reporting": {"currency": "EUR"}, "sources": {"spend": source}, **settings})
+            json.dumps(
+                {
+                    "version": 1,
+                    "company": "Test",
+                    "reporting": {"currency": "EUR"},
+                    "sources": {"spend": source},
+                    **settings,
+                }
+            )
         )
         (self.path / "drop" / "spend").mkdir(parents=True, exist_ok=True)
 
@@ -91,7 +99,12 @@ class Home:
         """Run `onefunnel …` as a user would."""
         return subprocess.run(
             [sys.executable, "-m", "onefunnel", *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=timeout, check=False, cwd=self.project,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=self.project,
         )
 
     def ok(self, *arguments: str) -> Any:
@@ -113,7 +126,9 @@ class Home:
         pattern = f"{self.path}/landing/spend/*/*/{part}.parquet"
         order = "" if part == "covers" else " order by _file_seq, _line"
         with duckdb.connect() as db:
-            return db.execute(f"select {columns} from read_parquet('{pattern}', union_by_name = true){order}").fetchall()
+            return db.execute(
+                f"select {columns} from read_parquet('{pattern}', union_by_name = true){order}"
+            ).fetchall()
 
     def receipt(self) -> dict[str, Any]:
         """The newest receipt."""
@@ -156,6 +171,13 @@ def sealed_candidate(home: Home, run_id: str, rows: int = 50) -> dict[str, Any]:
         db.execute("comment on table marts.facts is 'Rows. Grain: one row.'")
         db.execute("comment on column marts.facts.i is 'A number.'")
     manifest = publish.seal(warehouse, paths.candidate(run_id), {"run_id": run_id, "as_of": "2026-01-05 06:00:00"})
-    checks = {"declared": 1, "executed": 1, "passed": 1, "warned": 0, "failed": 0, "sha256": sha256_of(paths.candidate(run_id) / "revenue.duckdb")}
+    checks = {
+        "declared": 1,
+        "executed": 1,
+        "passed": 1,
+        "warned": 0,
+        "failed": 0,
+        "sha256": sha256_of(paths.candidate(run_id) / "revenue.duckdb"),
+    }
     publish.write_manifest(paths.candidate(run_id), {**manifest, "verdict": "pass", "checks": checks})
     return manifest

@@ -7,6 +7,23 @@
 {%- endmacro %}
 
 
+{#
+    A staging view, or in an incremental build the same SQL over the files of the new loads alone: an engine does not push a
+    filter on the view's rows down to the files, so that each run would read the whole landing again.
+#}
+{% macro staged(contract, suffix='') -%}
+    {%- set macros = {'': staged_loaded, '__rejected': staged_rejected, '__deduplicated': staged_deduplicated, '__covers': staged_covers} -%}
+    {%- set view = ref('stg_files__' ~ contract ~ suffix) -%}
+    {#- dbt learns of a ref where it is called, so these stand outside the condition -#}
+    {%- set needed = [ref('stg_files__loads'), ref('stg_files__' ~ contract ~ '__covers')] -%}
+    {%- if is_incremental() -%}
+    ({{ macros[suffix](contract, only_new=true) }}) as staged
+    {%- else -%}
+    {{ view }}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {% macro conformed_records(contract) -%}
     select
         source_system,
@@ -15,8 +32,7 @@
         {{ name }},
         {%- endfor %}
         {{ lineage_columns() }}
-    from {{ ref('stg_files__' ~ contract) }}
-    {{ only_new_loads(contract) }}
+    from {{ staged(contract) }}
 {%- endmacro %}
 
 
@@ -35,8 +51,7 @@
         control_{{ name }},
         control_{{ name }}_valid
         {%- endfor %}
-    from {{ ref('stg_files__' ~ contract ~ '__covers') }}
-    {{ only_new_loads(contract) }}
+    from {{ staged(contract, '__covers') }}
 {%- endmacro %}
 
 
@@ -74,13 +89,13 @@
 {%- endmacro %}
 
 
-{% macro union_sources(contract, suffix, columns) -%}
-    {%- for name in (contract if contract is iterable and contract is not string else [contract]) -%}
+{# One outcome of all contracts. #}
+{% macro union_sources(contracts, suffix, columns) -%}
+    {%- for contract in contracts -%}
     select
-        '{{ name }}' as contract,
+        '{{ contract }}' as contract,
         {{ columns | join(',\n        ') }}
-    from {{ ref('stg_files__' ~ name ~ suffix) }}
-    {{ only_new_loads(name) }}
+    from {{ staged(contract, suffix) }}
     {{ 'union all' if not loop.last }}
     {% endfor -%}
 {%- endmacro %}

@@ -1,9 +1,12 @@
 {# Reads the landing: only the loads that the run names, never a pattern over folders. #}
 
 {# The loads of a contract, grouped by the dialect they are written in: [{dialect, id, loads}]. #}
-{% macro landed_dialects(contract) -%}
+{% macro landed_dialects(contract, only_new=false) -%}
     {%- set groups = [] -%}
     {%- set loads = var('loads') | selectattr('contract', 'equalto', contract) | list -%}
+    {%- if only_new -%}
+        {%- set loads = loads | selectattr('is_new') | list -%}
+    {%- endif -%}
     {%- for id in loads | map(attribute='dialect') | unique -%}
         {%- do groups.append({
             'id': id,

@@ -132,9 +132,9 @@
 
 
 {# Every landed row of a contract with its outcome: loaded, rejected or deduplicated, and why. #}
-{% macro staged_records(contract) -%}
+{% macro staged_records(contract, only_new=false) -%}
     {%- set columns = contract_columns(contract) -%}
-    {%- set groups = landed_dialects(contract) -%}
+    {%- set groups = landed_dialects(contract, only_new) -%}
     with
 
     loads as (
@@ -152,7 +152,7 @@
 
     last_file_of_cell as (
         select _load_id, _cell, max(_file_seq) as last_file_seq
-        from {{ ref('stg_files__' ~ contract ~ '__covers') }}
+        from {% if only_new %}({{ staged_covers(contract, only_new) }}) as covers{% else %}{{ ref('stg_files__' ~ contract ~ '__covers') }}{% endif %}
         group by _load_id, _cell
         having max(_file_seq) > min(_file_seq)
     ),
@@ -264,8 +264,8 @@
 {%- endmacro %}
 
 
-{% macro staged_loaded(contract) -%}
-    {{ staged_records(contract) }}
+{% macro staged_loaded(contract, only_new=false) -%}
+    {{ staged_records(contract, only_new) }}
 
     select
         source_system,
@@ -291,9 +291,9 @@
 {%- endmacro %}
 
 
-{% macro staged_rejected(contract) -%}
+{% macro staged_rejected(contract, only_new=false) -%}
     {%- set money = money_columns(contract) -%}
-    {{ staged_records(contract) }}
+    {{ staged_records(contract, only_new) }}
 
     select
         source_system,
@@ -309,9 +309,9 @@
 {%- endmacro %}
 
 
-{% macro staged_deduplicated(contract) -%}
+{% macro staged_deduplicated(contract, only_new=false) -%}
     {%- set money = money_columns(contract) -%}
-    {{ staged_records(contract) }}
+    {{ staged_records(contract, only_new) }}
 
     select
         source_system,
@@ -327,7 +327,7 @@
 
 
 {# What each file of each load covers, cell by cell, with the control totals of the second reader. #}
-{% macro staged_covers(contract) -%}
+{% macro staged_covers(contract, only_new=false) -%}
     {%- set columns = contract_columns(contract) -%}
     {%- set measures = measure_columns(contract) -%}
     {%- set text = dbt.type_string() -%}
@@ -342,7 +342,7 @@
     ),
 
     covers as (
-        {% for group in landed_dialects(contract) -%}
+        {% for group in landed_dialects(contract, only_new) -%}
         {%- set dialect = group.dialect -%}
         {%- set names = cell_columns(dialect) -%}
         select

@@ -1,3 +1,4 @@
+-- Two versions of one grain that begin together overlap as well, so this also says that grain and moment are unique.
 with
 
 versions as (

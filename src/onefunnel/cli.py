@@ -23,7 +23,7 @@ from rich.table import Table
 
 from onefunnel import pipeline as steps
 from onefunnel import status as _status
-from onefunnel.errors import OnefunnelError, StepFailed, UsageError
+from onefunnel.errors import EnvironmentNotReady, OnefunnelError, StepFailed, UsageError, is_disk_trouble
 from onefunnel.pipeline import Installation
 
 # Telemetry of every dependency is off, before any of them is imported.
@@ -496,14 +496,11 @@ def _invoke() -> int:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt, BrokenPipeError):
         return 1
-    except OSError as error:
-        wrapped = steps.environment_error(error)
-        if wrapped is None:
-            raise
-        _fail(wrapped)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
             sys.stderr.write(f"{error.format_message()}\nSee: onefunnel --help\n")
             return 2
+        if is_disk_trouble(error):
+            _fail(EnvironmentNotReady(f"The disk refused: {error}", do="Make room, then repeat."))
         raise
     return code if isinstance(code, int) else 0

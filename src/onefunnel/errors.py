@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+
+_DISK_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+_DISK_TEXT = re.compile("|".join(re.escape(os.strerror(number)) for number in sorted(_DISK_ERRNO)))
+
 
 class OnefunnelError(Exception):
     """Base of all expected errors.
@@ -63,3 +70,10 @@ class EnvironmentNotReady(OnefunnelError):
     """Something outside the run is in the way for now: a held lock, a file still being written, a full disk (exit code 3)."""
 
     exit_code = 3
+
+
+def is_disk_trouble(error: BaseException | str) -> bool:
+    """Whether an error of any library says that the disk is full, read-only or failing."""
+    if isinstance(error, OSError) and error.errno in _DISK_ERRNO:
+        return True
+    return _DISK_TEXT.search(str(error)) is not None

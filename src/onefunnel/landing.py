@@ -88,26 +88,21 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
 
     Raises:
         StepFailed: a declared column is missing, or two readers disagree about the records.
-        EnvironmentNotReady: the disk is full.
+        EnvironmentNotReady: the key of the tokens is not set.
     """
     out = work / "load"
     out.mkdir()
     extracted_at = utc_now()
     undeclared = sorted({c for f in files for c in _check_header(plan, f)})
-    try:
-        key = _token_key(plan)
-        with scratch(work) as db:
-            landed = _write_records(db, plan, files, out, extracted_at, key)
-            personal = _write_personal(db, plan, files, out)
-        control = _Control(plan)
-        for file in files:
-            control.add(file)
-        control.write(out / "covers.parquet")
-        rejected = _write_rejects(plan, files, out)
-    except OSError as error:
-        raise _no_space(error, plan) from error
-    except duckdb.IOException as error:
-        raise _no_space(error, plan) from error
+    key = _token_key(plan)
+    with scratch(work) as db:
+        landed = _write_records(db, plan, files, out, extracted_at, key)
+        personal = _write_personal(db, plan, files, out)
+    control = _Control(plan)
+    for file in files:
+        control.add(file)
+    control.write(out / "covers.parquet")
+    rejected = _write_rejects(plan, files, out)
     if landed != control.rows:
         raise StepFailed(
             f"Two readers disagree: DuckDB read {landed:,} records, pyarrow {control.rows:,}.",
@@ -153,10 +148,7 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
         },
         "parts": {name: sha256_of(out / name) for name in parts},
     }
-    try:
-        _commit(out, receipt, target)
-    except OSError as error:
-        raise _no_space(error, plan) from error
+    _commit(out, receipt, target)
     return receipt
 
 
@@ -246,14 +238,6 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _no_space(error: Exception, plan: LoadPlan) -> EnvironmentNotReady:
-    return EnvironmentNotReady(
-        f"The load could not be written: {str(error).splitlines()[0]}",
-        where=plan.where,
-        do="Check free disk space and permissions, then repeat the run; nothing half-written is kept.",
-    )
 
 
 def _cursor_id(cursor: dict[str, str]) -> dict[str, Any]:

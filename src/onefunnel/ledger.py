@@ -165,6 +165,12 @@ class Ledger:
                 raise
             db.execute("commit")
         except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise EnvironmentNotReady(
+                    "The ledger is locked: another process is in the middle of a write.",
+                    where=str(self.path),
+                    do="Wait for it; if a process hangs (see `ps`), end it. The run can be repeated.",
+                ) from error
             raise EnvironmentNotReady(
                 f"The ledger cannot be written: {error}",
                 where=str(self.path),

@@ -22,7 +22,15 @@ from typing import Any
 import pyarrow as pa
 
 from onefunnel import __version__, publish
-from onefunnel.errors import ConfigError, EnvironmentNotReady, GateFailed, OnefunnelError, StepFailed, UsageError
+from onefunnel.errors import (
+    ConfigError,
+    EnvironmentNotReady,
+    GateFailed,
+    OnefunnelError,
+    StepFailed,
+    UsageError,
+    is_disk_trouble,
+)
 from onefunnel.landing import LoadPlan, file_dates, read_receipt, verify_load, write_load, write_tables
 from onefunnel.ledger import Ledger, Load, Run, utc_text
 from onefunnel.paths import Paths
@@ -34,7 +42,6 @@ RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,180}$")
 STEPS = ("extract", "check raw", "build", "seal", "check marts", "publish", "report")
 # How many earlier receipts the volume checks look back on.
 HISTORY = 28
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
 _TEXT = pa.string()
 _EXPORT = {
     "runs": pa.schema(
@@ -167,20 +174,17 @@ def step(here: Installation, run_id: str, name: str, part: str = "") -> Iterator
         except OnefunnelError as error:
             _end_red(here, run_id, step_id, label, error)
             raise
-        except OSError as error:
-            if error.errno not in _DISK_ERRORS:
-                _end_red(here, run_id, step_id, label, StepFailed(str(error)))
-                raise
-            wrapped = EnvironmentNotReady(
-                f"The disk refused: {error.strerror}.",
-                where=str(error.filename or here.paths.home),
-                do=f"{_free_space(here.paths.home)} Make room, then repeat the run.",
-            )
-            _end_red(here, run_id, step_id, label, wrapped)
-            raise wrapped from error
         except BaseException as error:
-            _end_red(here, run_id, step_id, label, StepFailed(f"{type(error).__name__}: {error}"))
-            raise
+            if not is_disk_trouble(error):
+                _end_red(here, run_id, step_id, label, StepFailed(f"{type(error).__name__}: {error}"))
+                raise
+            trouble = EnvironmentNotReady(
+                f"The disk refused: {str(error).splitlines()[0]}",
+                where=str(here.paths.home),
+                do=f"{_free_space(here.paths.home)} Make room, then repeat the run; nothing half-written is kept, readers keep what they have.",
+            )
+            _end_red(here, run_id, step_id, label, trouble)
+            raise trouble from error
         here.ledger.end_step(step_id, "ok")
         here.ledger.renew_lease(run_id)
 
@@ -502,6 +506,9 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
         )
         if result.failures:
             first = result.failures[0]
+            full = next((n for n in result.failures if is_disk_trouble(n.message)), None)
+            if full is not None:
+                raise OSError(errno.ENOSPC, f"{full.name}: {full.message}", str(warehouse))
             raise StepFailed(
                 f"{len(result.failures)} of {len(result.nodes)} dbt nodes are red; the first is {first.kind} {first.name}: {first.message}",
                 where=str(warehouse),
@@ -704,9 +711,9 @@ def _close(here: Installation, run_id: str, name: str, code: int) -> None:
 
 
 def run_step(name: str, run_id: str, extra: Sequence[str] = ()) -> int:
-    """One step as a process of its own, with this process's environment; its stdout goes to stderr."""
+    """One step as a process of its own; what it prints is in the ledger too, so only its log lines are shown."""
     command = [sys.executable, "-m", "onefunnel", *name.split(), "--run-id", run_id, *extra]
-    return subprocess.run(command, check=False, stdout=sys.stderr).returncode
+    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
 
 
 def validate(paths: Paths) -> list[str]:
@@ -728,14 +735,3 @@ def validate(paths: Paths) -> list[str]:
 def to_json(value: object) -> str:
     """Indented JSON for stdout."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-def environment_error(error: OSError) -> EnvironmentNotReady | None:
-    """A full or failing disk as an environment error; None for anything else."""
-    if error.errno in _DISK_ERRORS:
-        return EnvironmentNotReady(
-            f"The disk refused: {os.strerror(error.errno or 0)}.",
-            where=str(error.filename or ""),
-            do="Make room, then repeat.",
-        )
-    return None

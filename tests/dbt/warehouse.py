@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -31,7 +30,7 @@ def read_number(text: str | None, kind: str, dialect: dict[str, Any], prefix: st
         if text.startswith("-") and not negative:
             negative, text = True, text[1:]
         if prefix and text.startswith(prefix):
-            text, prefix = text[len(prefix):], None
+            text, prefix = text[len(prefix) :], None
     if prefix:
         return None
     whole, mark, fraction = text.partition(dialect["decimal"]) if DECIMALS[kind] else (text, "", "")
@@ -57,20 +56,52 @@ class Landing:
     dialects: dict[str, dict[str, Any]] = field(default_factory=dict)
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def declare(self, id_: str, source: str, contract: str, *, replaces: str = "partition", partition: list[str] | None = None,
-                key: list[str] | None = None, columns: dict[str, dict[str, Any]] | None = None, final_after_days: int = 30,
-                stream: str | None = None, **dialect: Any) -> str:
+    def declare(
+        self,
+        id_: str,
+        source: str,
+        contract: str,
+        *,
+        replaces: str = "partition",
+        partition: list[str] | None = None,
+        key: list[str] | None = None,
+        columns: dict[str, dict[str, Any]] | None = None,
+        final_after_days: int = 30,
+        stream: str | None = None,
+        **dialect: Any,
+    ) -> str:
         """Declare how a stream is written; returns the id that loads name."""
         self.dialects[id_] = {
-            "source": source, "stream": stream or contract, "contract": contract, "format": "csv", "decimal": ".", "grouping": "",
-            "null_words": [""], "replaces": replaces, "partition": partition or [], "key": key, "order_by": None,
-            "final_after_days": final_after_days, "columns": columns or {}, **dialect}
-        self.sources.setdefault(source, {"source": source, "owner": "marketing", "required": True,
-                                         "final_after_days": final_after_days})
+            "source": source,
+            "stream": stream or contract,
+            "contract": contract,
+            "format": "csv",
+            "decimal": ".",
+            "grouping": "",
+            "null_words": [""],
+            "replaces": replaces,
+            "partition": partition or [],
+            "key": key,
+            "order_by": None,
+            "final_after_days": final_after_days,
+            "columns": columns or {},
+            **dialect,
+        }
+        self.sources.setdefault(
+            source, {"source": source, "owner": "marketing", "required": True, "final_after_days": final_after_days}
+        )
         return id_
 
-    def load(self, dialect_id: str, known_at: str, files: dict[str, list[Row]], *, empty_cells: list[Row] | None = None,
-             rejects: int = 0, is_new: bool = True) -> str:
+    def load(
+        self,
+        dialect_id: str,
+        known_at: str,
+        files: dict[str, list[Row]],
+        *,
+        empty_cells: list[Row] | None = None,
+        rejects: int = 0,
+        is_new: bool = True,
+    ) -> str:
         """Land one load: file name -> rows; `empty_cells` are covered cells without rows, in the first file."""
         dialect = self.dialects[dialect_id]
         contract = CONTRACTS[dialect["contract"]]["columns"]
@@ -83,14 +114,27 @@ class Landing:
         records: list[dict[str, Any]] = []
         covers: list[dict[str, Any]] = []
         for file_seq, (file, rows) in enumerate(files.items(), start=1):
-            head = {"_source": dialect["source"], "_stream": dialect["stream"], "_load_id": load_id, "_file_seq": file_seq, "_file": file}
+            head = {
+                "_source": dialect["source"],
+                "_stream": dialect["stream"],
+                "_load_id": load_id,
+                "_file_seq": file_seq,
+                "_file": file,
+            }
             cells: dict[tuple[str | None, ...], list[Row]] = defaultdict(list)
             for line, row in enumerate(rows, start=2):
                 unknown = set(row) - set(contract) - {f"{n}_utc" for n in contract}
                 assert not unknown, unknown
-                records.append({**head, "_line": line, "_known_at": known_at, "_extracted_at": known_at,
-                                **{n: row.get(n) for n in contract},
-                                **{f"{n}_utc": row.get(f"{n}_utc") for n, c in contract.items() if c["type"] == "timestamp"}})
+                records.append(
+                    {
+                        **head,
+                        "_line": line,
+                        "_known_at": known_at,
+                        "_extracted_at": known_at,
+                        **{n: row.get(n) for n in contract},
+                        **{f"{n}_utc": row.get(f"{n}_utc") for n, c in contract.items() if c["type"] == "timestamp"},
+                    }
+                )
                 cells[tuple(row.get(n) for n in cell_names)].append(row)
             if file_seq == 1:
                 for cell in empty_cells or []:
@@ -103,31 +147,88 @@ class Landing:
                     prefix = (dialect["columns"].get(name) or {}).get("prefix")
                     numbers = [read_number(m.get(name), contract[name]["type"], dialect, prefix) for m in members]
                     read = [n for n in numbers if n is not None]
-                    cover |= {f"control_{name}": sum(read, Decimal(0)) if read else None, f"control_{name}_valid": len(read)}
+                    cover |= {
+                        f"control_{name}": sum(read, Decimal(0)) if read else None,
+                        f"control_{name}_valid": len(read),
+                    }
                 covers.append(cover)
         text = pa.string()
         base = [("_source", text), ("_stream", text), ("_load_id", text), ("_file_seq", pa.int32()), ("_file", text)]
-        record_schema = pa.schema([*base, ("_line", pa.int64()), ("_known_at", text), ("_extracted_at", text), *[(n, text) for n in contract],
-                                   *[(f"{n}_utc", text) for n, c in contract.items() if c["type"] == "timestamp"]])
-        cover_schema = pa.schema([*base, *[(n, text) for n in cell_names], ("control_rows", pa.int64()),
-                                  *[f for n in measures for f in ((f"control_{n}", pa.decimal128(38, 9)), (f"control_{n}_valid", pa.int64()))]])
+        record_schema = pa.schema(
+            [
+                *base,
+                ("_line", pa.int64()),
+                ("_known_at", text),
+                ("_extracted_at", text),
+                *[(n, text) for n in contract],
+                *[(f"{n}_utc", text) for n, c in contract.items() if c["type"] == "timestamp"],
+            ]
+        )
+        cover_schema = pa.schema(
+            [
+                *base,
+                *[(n, text) for n in cell_names],
+                ("control_rows", pa.int64()),
+                *[
+                    f
+                    for n in measures
+                    for f in ((f"control_{n}", pa.decimal128(38, 9)), (f"control_{n}_valid", pa.int64()))
+                ],
+            ]
+        )
         reject_schema = pa.schema([*base, ("_line", pa.int64()), ("reason", text), ("original_text", text)])
         pq.write_table(pa.Table.from_pylist(records, record_schema), folder / "records.parquet")
         pq.write_table(pa.Table.from_pylist(covers, cover_schema), folder / "covers.parquet")
-        pq.write_table(pa.Table.from_pylist(
-            [{"_source": dialect["source"], "_stream": dialect["stream"], "_load_id": load_id, "_file_seq": 1, "_file": next(iter(files)),
-              "_line": 1000 + n, "reason": "too many fields", "original_text": "x"} for n in range(rejects)], reject_schema),
-            folder / "rejects.parquet")
-        self.loads.append({"source": dialect["source"], "stream": dialect["stream"], "contract": dialect["contract"], "load_id": load_id,
-                           "seq": seq, "known_at": known_at, "path": str(folder), "dialect": dialect_id, "is_new": is_new, "required": True})
+        pq.write_table(
+            pa.Table.from_pylist(
+                [
+                    {
+                        "_source": dialect["source"],
+                        "_stream": dialect["stream"],
+                        "_load_id": load_id,
+                        "_file_seq": 1,
+                        "_file": next(iter(files)),
+                        "_line": 1000 + n,
+                        "reason": "too many fields",
+                        "original_text": "x",
+                    }
+                    for n in range(rejects)
+                ],
+                reject_schema,
+            ),
+            folder / "rejects.parquet",
+        )
+        self.loads.append(
+            {
+                "source": dialect["source"],
+                "stream": dialect["stream"],
+                "contract": dialect["contract"],
+                "load_id": load_id,
+                "seq": seq,
+                "known_at": known_at,
+                "path": str(folder),
+                "dialect": dialect_id,
+                "is_new": is_new,
+                "required": True,
+            }
+        )
         return load_id
 
     def vars(self, first: int | None = None, new_from: int = 0, **more: Any) -> dict[str, Any]:
         """Vars of a build over the first n loads, of which those after `new_from` are new."""
         loads = [{**load, "is_new": n >= new_from} for n, load in enumerate(self.loads[:first])]
-        return {"run_id": "run", "as_of": self.as_of, "company": "Sandbox", "reporting_currency": "EUR",
-                "reporting_time_zone": "Europe/Berlin", "code_version": "test", "loads": loads, "dialects": self.dialects,
-                "source_status": list(self.sources.values()), **more}
+        return {
+            "run_id": "run",
+            "as_of": self.as_of,
+            "company": "Sandbox",
+            "reporting_currency": "EUR",
+            "reporting_time_zone": "Europe/Berlin",
+            "code_version": "test",
+            "loads": loads,
+            "dialects": self.dialects,
+            "source_status": list(self.sources.values()),
+            **more,
+        }
 
 
 @dataclass(frozen=True)
@@ -142,22 +243,40 @@ class Warehouse:
         done = self.run(variables, *arguments, command=command)
         assert done.returncode == 0, done.stdout[-6000:]
 
-    def run(self, variables: dict[str, Any], *arguments: str, command: str = "build") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, variables: dict[str, Any], *arguments: str, command: str = "build"
+    ) -> subprocess.CompletedProcess[str]:
         """Run dbt and return what it said."""
         self.work.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "ONEFUNNEL_WAREHOUSE": str(self.path), "DBT_PROFILES_DIR": str(PROJECT), "DO_NOT_TRACK": "1",
-                       "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+        environment = {
+            **os.environ,
+            "ONEFUNNEL_WAREHOUSE": str(self.path),
+            "DBT_PROFILES_DIR": str(PROJECT),
+            "DO_NOT_TRACK": "1",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
         return subprocess.run(
-            [str(Path(sys.executable).with_name("dbt")), command, "--project-dir", str(PROJECT), "--target-path", str(self.work / "target"),
-             "--log-path", str(self.work / "logs"), "--vars", json.dumps(variables), *arguments],
-            env=environment, capture_output=True, text=True, check=False, cwd=self.work)
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                command,
+                "--project-dir",
+                str(PROJECT),
+                "--target-path",
+                str(self.work / "target"),
+                "--log-path",
+                str(self.work / "logs"),
+                "--vars",
+                json.dumps(variables),
+                *arguments,
+            ],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.work,
+        )
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         with duckdb.connect(str(self.path), read_only=True) as connection:
             return connection.execute(query).fetchall()
-
-
-def plain(text: str) -> str:
-    """A text that may stand in a file name."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower())

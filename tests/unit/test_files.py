@@ -23,7 +23,14 @@ from onefunnel.sources.files import find_files, read_file
 
 def stream(pattern: str = "*.csv", **dialect: object) -> Stream:
     return Stream.model_validate(
-        {"contract": "performance_daily", "files": pattern, "key": "none", "replaces": "file", "columns": {}, "dialect": dialect}
+        {
+            "contract": "performance_daily",
+            "files": pattern,
+            "key": "none",
+            "replaces": "file",
+            "columns": {},
+            "dialect": dialect,
+        }
     )
 
 
@@ -39,8 +46,19 @@ def read(tmp_path: Path, content: bytes, declared: Stream | None = None):
     (found,) = find_files(root, declared, "test")
     result = read_file(found, 0, declared, work, "test")
     d = declared.dialect
-    rows = list(csv.reader(io.StringIO(result.clean.read_bytes().decode(), newline=""), delimiter=d.delimiter, quotechar=d.quote, strict=True))
-    return rows, pq.read_table(result.lines)["line"].to_pylist(), [(r.line, r.reason, r.original_text) for r in result.rejects]
+    rows = list(
+        csv.reader(
+            io.StringIO(result.clean.read_bytes().decode(), newline=""),
+            delimiter=d.delimiter,
+            quotechar=d.quote,
+            strict=True,
+        )
+    )
+    return (
+        rows,
+        pq.read_table(result.lines)["line"].to_pylist(),
+        [(r.line, r.reason, r.original_text) for r in result.rejects],
+    )
 
 
 csv.field_size_limit(10_000_000)

@@ -44,7 +44,9 @@ def declared(columns: dict[str, Any], **more: Any) -> Stream:
     return Stream.model_validate({**base, **more})
 
 
-def land(tmp_path: Path, content: dict[str, bytes], stream: Stream, known: str = "2026-01-05T06:00:00+00:00") -> tuple[Path, dict[str, Any]]:
+def land(
+    tmp_path: Path, content: dict[str, bytes], stream: Stream, known: str = "2026-01-05T06:00:00+00:00"
+) -> tuple[Path, dict[str, Any]]:
     root, work = tmp_path / "root", tmp_path / "work"
     for folder in (root, work):
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,9 @@ def land(tmp_path: Path, content: dict[str, bytes], stream: Stream, known: str =
         (root / name).write_bytes(data)
         os.utime(root / name, (1, 1))
     found = find_files(root, stream, "t")
-    plan = LoadPlan("src", "c", stream, CONTRACT, "run", dt.datetime.fromisoformat(known), {}, [(f.path, f.sha256) for f in found])
+    plan = LoadPlan(
+        "src", "c", stream, CONTRACT, "run", dt.datetime.fromisoformat(known), {}, [(f.path, f.sha256) for f in found]
+    )
     files = [read_file(f, i, stream, work, "t") for i, f in enumerate(found)]
     target = tmp_path / "landing" / f"load={plan.load_id}"
     return target, write_load(plan, files, work, target)
@@ -66,16 +70,40 @@ def rows(folder: Path, part: str, *columns: str) -> list[tuple[Any, ...]]:
 
 
 def test_values_land_as_the_source_wrote_them(tmp_path):
-    stream = declared({"id": {"from": "ID"}, "amount": {"from": "Betrag", "prefix": "€ "}, "currency": {"value": "EUR"}},
-                      dialect={"delimiter": ";", "decimal": ",", "grouping": ".", "encoding": "latin-1"})
-    folder, receipt = land(tmp_path, {"a.csv": "ID;Betrag\n00012345678901234567;€ 1.234,50\n007;-€ 3\nx;n/a\n".encode("cp1252").replace(b"\x80", b"\xa4")}, stream)
+    stream = declared(
+        {"id": {"from": "ID"}, "amount": {"from": "Betrag", "prefix": "€ "}, "currency": {"value": "EUR"}},
+        dialect={"delimiter": ";", "decimal": ",", "grouping": ".", "encoding": "latin-1"},
+    )
+    folder, receipt = land(
+        tmp_path,
+        {
+            "a.csv": "ID;Betrag\n00012345678901234567;€ 1.234,50\n007;-€ 3\nx;n/a\n".encode("cp1252").replace(
+                b"\x80", b"\xa4"
+            )
+        },
+        stream,
+    )
     assert [r[0] for r in rows(folder, "records", "id")] == ["00012345678901234567", "007", "x"]
-    assert rows(folder, "records", "currency", "clicks", "_line", "_known_at")[0] == ("EUR", None, 2, "2026-01-05 06:00:00")
+    assert rows(folder, "records", "currency", "clicks", "_line", "_known_at")[0] == (
+        "EUR",
+        None,
+        2,
+        "2026-01-05 06:00:00",
+    )
     assert receipt["rows"] == {"extracted": 3, "landed": 3, "rejected": 0}
 
 
 def test_a_hostile_cell_arrives_whole(tmp_path):
-    cells = ["9" * 1_000_000, "line\nbreak", 'quo"te', "'; drop table x; --", "{{ env_var('X') }}", "\u202eRTL", "=1+1", ""]
+    cells = [
+        "9" * 1_000_000,
+        "line\nbreak",
+        'quo"te',
+        "'; drop table x; --",
+        "{{ env_var('X') }}",
+        "\u202eRTL",
+        "=1+1",
+        "",
+    ]
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([["id"], *[[c] for c in cells if c]])
     folder, _ = land(tmp_path, {"a.csv": text.getvalue().encode()}, declared({"id": {"from": "id"}}))
@@ -98,14 +126,19 @@ def test_duckdb_and_pyarrow_read_what_was_written(tmp_path_factory, table):
 
 
 def test_control_totals_follow_the_declared_dialect(tmp_path):
-    stream = declared({"id": {"from": "id"}, "amount": {"from": "amount", "prefix": "R$ "}, "clicks": {"from": "clicks"}},
-                      dialect={"delimiter": ";", "decimal": ",", "grouping": ".", "null_words": ["", "None"]}, replaces="file")
+    stream = declared(
+        {"id": {"from": "id"}, "amount": {"from": "amount", "prefix": "R$ "}, "clicks": {"from": "clicks"}},
+        dialect={"delimiter": ";", "decimal": ",", "grouping": ".", "null_words": ["", "None"]},
+        replaces="file",
+    )
     content = "id;amount;clicks\n1;R$ 1.234,50;1.000\n2;-R$ 0,25;None\n3;R$ -1,00;7\n4;1.234,50;1,5\n5;R$ 12,3456789;x\n6;;8\n"
     folder, receipt = land(tmp_path, {"a.csv": content.encode()}, stream)
     amount, clicks = receipt["control"]["columns"]["amount"], receipt["control"]["columns"]["clicks"]
     assert (amount["sum"], amount["valid"], amount["invalid"], amount["null"]) == ("1233.25", 3, 2, 1)
     assert (clicks["sum"], clicks["valid"], clicks["invalid"], clicks["null"]) == ("1015", 3, 2, 1)
-    assert rows(folder, "covers", "control_rows", "control_amount", "control_amount_valid") == [(6, Decimal("1233.25"), 3)]
+    assert rows(folder, "covers", "control_rows", "control_amount", "control_amount_valid") == [
+        (6, Decimal("1233.25"), 3)
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,10 +151,24 @@ def test_control_sums_are_exact(tmp_path_factory, cents):
 
 
 def test_a_load_says_what_it_covers(tmp_path):
-    stream = declared({"id": {"from": "id"}, "day": {"from": "day", "format": "%d/%m/%y"}}, replaces="partition", partition=["day"])
-    folder, receipt = land(tmp_path, {"a.csv": b"id,day\n1,01/02/26\n2,01/02/26\n", "b.csv": b"id,day\n3,02/02/26\n"}, stream)
-    assert sorted(rows(folder, "covers", "_file", "day", "control_rows")) == [("a.csv", "01/02/26", 2), ("b.csv", "02/02/26", 1)]
-    assert receipt["covers"] == {"mode": "partition", "columns": ["day"], "cells": 2, "dates": 2, "min_date": "2026-02-01", "max_date": "2026-02-02"}
+    stream = declared(
+        {"id": {"from": "id"}, "day": {"from": "day", "format": "%d/%m/%y"}}, replaces="partition", partition=["day"]
+    )
+    folder, receipt = land(
+        tmp_path, {"a.csv": b"id,day\n1,01/02/26\n2,01/02/26\n", "b.csv": b"id,day\n3,02/02/26\n"}, stream
+    )
+    assert sorted(rows(folder, "covers", "_file", "day", "control_rows")) == [
+        ("a.csv", "01/02/26", 2),
+        ("b.csv", "02/02/26", 1),
+    ]
+    assert receipt["covers"] == {
+        "mode": "partition",
+        "columns": ["day"],
+        "cells": 2,
+        "dates": 2,
+        "min_date": "2026-02-01",
+        "max_date": "2026-02-02",
+    }
 
 
 def test_local_time_becomes_utc_by_the_declared_fold(tmp_path):
@@ -129,7 +176,12 @@ def test_local_time_becomes_utc_by_the_declared_fold(tmp_path):
     content = "id,at\n" + "".join(f"{i},{a}\n" for i, a in enumerate(at))
     found = {}
     for fold in (0, 1):
-        stream = declared({"id": {"from": "id"}, "at": {"from": "at", "format": "%Y-%m-%d %H:%M:%S", "zone": "Europe/Berlin", "fold": fold}})
+        stream = declared(
+            {
+                "id": {"from": "id"},
+                "at": {"from": "at", "format": "%Y-%m-%d %H:%M:%S", "zone": "Europe/Berlin", "fold": fold},
+            }
+        )
         folder, _ = land(tmp_path / str(fold), {"a.csv": content.encode()}, stream)
         found[fold] = [r[0] and r[0][:19] for r in rows(folder, "records", "at_utc")]
         assert [r[0] for r in rows(folder, "records", "at")] == at
@@ -159,14 +211,30 @@ def test_personal_values_become_tokens_and_stay_in_a_file_of_their_own(tmp_path,
 
 
 def test_parquet_lands_as_text_with_its_control_totals(tmp_path):
-    table = pa.table({"id": ["1", "2"], "amount": pa.array([Decimal("1.10"), Decimal("-0.30")], pa.decimal128(10, 2)),
-                      "day": pa.array([dt.date(2026, 1, 1), None], pa.date32()), "clicks": pa.array([5, None], pa.int64())})
+    table = pa.table(
+        {
+            "id": ["1", "2"],
+            "amount": pa.array([Decimal("1.10"), Decimal("-0.30")], pa.decimal128(10, 2)),
+            "day": pa.array([dt.date(2026, 1, 1), None], pa.date32()),
+            "clicks": pa.array([5, None], pa.int64()),
+        }
+    )
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    stream = declared({"id": {"from": "id"}, "amount": {"from": "amount"}, "day": {"from": "day", "format": "%Y-%m-%d"}, "clicks": {"from": "clicks"}},
-                      format="parquet")
+    stream = declared(
+        {
+            "id": {"from": "id"},
+            "amount": {"from": "amount"},
+            "day": {"from": "day", "format": "%Y-%m-%d"},
+            "clicks": {"from": "clicks"},
+        },
+        format="parquet",
+    )
     folder, receipt = land(tmp_path, {"a.parquet": sink.getvalue().to_pybytes()}, stream)
-    assert rows(folder, "records", "id", "amount", "day", "clicks", "_line") == [("1", "1.10", "2026-01-01", "5", 1), ("2", "-0.30", None, None, 2)]
+    assert rows(folder, "records", "id", "amount", "day", "clicks", "_line") == [
+        ("1", "1.10", "2026-01-01", "5", 1),
+        ("2", "-0.30", None, None, 2),
+    ]
     assert receipt["control"]["columns"]["amount"]["sum"] == "0.8"
     with pytest.raises(StepFailed, match="not readable Parquet"):
         land(tmp_path / "bad", {"a.parquet": b"PAR1 torn"}, stream)

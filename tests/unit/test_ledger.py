@@ -24,9 +24,20 @@ def begin(ledger: Ledger, run_id: str, driven: bool = False) -> None:
 
 
 def receipt(load_id: str, **more: object) -> dict:
-    return {"load_id": load_id, "source": "s", "stream": "t", "contract": "c", "run_id": "a", "known_at": "2026-01-05 06:00:00",
-            "extracted_at": "x", "content_fingerprint": load_id, "declaration_fingerprint": "d",
-            "rows": {"extracted": 1, "landed": 1, "rejected": 0}, "files": [{"path": "a.csv", "sha256": load_id, "bytes": 1}], **more}
+    return {
+        "load_id": load_id,
+        "source": "s",
+        "stream": "t",
+        "contract": "c",
+        "run_id": "a",
+        "known_at": "2026-01-05 06:00:00",
+        "extracted_at": "x",
+        "content_fingerprint": load_id,
+        "declaration_fingerprint": "d",
+        "rows": {"extracted": 1, "landed": 1, "rejected": 0},
+        "files": [{"path": "a.csv", "sha256": load_id, "bytes": 1}],
+        **more,
+    }
 
 
 def test_a_lease_is_reentrant_for_its_run_and_closed_to_others(ledger):

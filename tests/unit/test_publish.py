@@ -44,8 +44,12 @@ def test_a_sealed_file_holds_the_published_schemas_their_comments_and_nothing_el
     file = paths.candidate("r1") / "revenue.duckdb"
     assert not file.with_name("revenue.duckdb.wal").exists()
     with reader(file) as db:
-        assert db.execute("select comment from duckdb_tables() where table_name = 'facts'").fetchall() == [("Rows. Grain: one row.",)]
-        assert db.execute("select comment from duckdb_columns() where table_name = 'facts' and column_name = 'i'").fetchall() == [("A number.",)]
+        assert db.execute("select comment from duckdb_tables() where table_name = 'facts'").fetchall() == [
+            ("Rows. Grain: one row.",)
+        ]
+        assert db.execute(
+            "select comment from duckdb_columns() where table_name = 'facts' and column_name = 'i'"
+        ).fetchall() == [("A number.",)]
         assert db.execute("select count(*) from duckdb_tables() where table_name = 'secret'").fetchall() == [(0,)]
 
 
@@ -162,9 +166,16 @@ def test_a_reader_cannot_touch_anything_but_the_published_file(place, tmp_path):
     other.write_text("a\n1\n")
     with reader(paths.current.resolve()) as db:
         for statement in (
-            f"select * from read_csv('{other}')", f"copy marts.facts to '{tmp_path}/x.csv'", f"attach '{tmp_path}/y.duckdb'",
-            "create table marts.x (i int)", "delete from marts.facts", "set enable_external_access = true", "install httpfs",
-            f"export database '{tmp_path}/z'", "select * from glob('/etc/*')", "pragma temp_directory='/tmp/q'",
+            f"select * from read_csv('{other}')",
+            f"copy marts.facts to '{tmp_path}/x.csv'",
+            f"attach '{tmp_path}/y.duckdb'",
+            "create table marts.x (i int)",
+            "delete from marts.facts",
+            "set enable_external_access = true",
+            "install httpfs",
+            f"export database '{tmp_path}/z'",
+            "select * from glob('/etc/*')",
+            "pragma temp_directory='/tmp/q'",
         ):
             with pytest.raises(duckdb.Error):
                 db.execute(statement)
@@ -176,10 +187,14 @@ def test_a_duckdb_1_client_reads_the_published_file(place):
         pytest.skip("make test installs the DuckDB 1.x client")
     publish_new(place, "r1")
     _, paths, _ = place
-    program = ("import duckdb, json; c = duckdb.connect(" + repr(str(paths.current)) + ", read_only=True,"
-               " config={'enable_external_access': False, 'lock_configuration': True});"
-               "print(json.dumps([duckdb.__version__, c.execute('select count(*) from marts.facts').fetchone()[0],"
-               " c.execute(\"select comment from duckdb_tables() where table_name = 'facts'\").fetchone()[0]]))")
-    version, count, comment = json.loads(subprocess.run([client, "-c", program], capture_output=True, text=True, check=True).stdout)
+    program = (
+        "import duckdb, json; c = duckdb.connect(" + repr(str(paths.current)) + ", read_only=True,"
+        " config={'enable_external_access': False, 'lock_configuration': True});"
+        "print(json.dumps([duckdb.__version__, c.execute('select count(*) from marts.facts').fetchone()[0],"
+        " c.execute(\"select comment from duckdb_tables() where table_name = 'facts'\").fetchone()[0]]))"
+    )
+    version, count, comment = json.loads(
+        subprocess.run([client, "-c", program], capture_output=True, text=True, check=True).stdout
+    )
     assert version.startswith("1.")
     assert (count, comment) == (50, "Rows. Grain: one row.")

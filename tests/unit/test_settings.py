@@ -84,9 +84,13 @@ def test_a_mistake_is_named_with_its_line(tmp_path, old, new, line, says):
 
 
 def test_all_problems_come_at_once(tmp_path):
-    broken = GOOD.replace("currency: EUR}\nsources", "currency: euro}\nsources").replace("connector: files", "conector: files")
+    broken = GOOD.replace("currency: EUR}\nsources", "currency: euro}\nsources").replace(
+        "connector: files", "conector: files"
+    )
     assert len(problems(tmp_path, broken.replace("replaces: partition", "replaces: all"))) >= 4
-    broken = GOOD.replace("connector: files", "connector: fax").replace("level: {value: account}", "lvl: {value: account}")
+    broken = GOOD.replace("connector: files", "connector: fax").replace(
+        "level: {value: account}", "lvl: {value: account}"
+    )
     assert len(problems(tmp_path, broken)) == 3  # the connector, the unknown column, the required one that is missing
 
 

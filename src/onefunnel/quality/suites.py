@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -84,7 +85,9 @@ class Check(BaseModel):
         """
         if self.expectation is not None:
             return NAMED[self.expectation].sql(table, self.kwargs)
-        known = {"table": table, "text": text} | {name: str(value) for name, value in self.params.items()}
+        known = {"table": table, "text": text} | {
+            name: format(Decimal(str(value)), "f") for name, value in self.params.items()
+        }
         return (
             _PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), self.sql or "").strip().rstrip(";").rstrip()
         )

@@ -36,17 +36,17 @@ def spend_by_month(series: Series, months: Sequence[dt.date], currency: str, pai
 
     order = list(paint)
     values: list[dict[str, Any]] = [
-        {"month": f"{month:%Y-%m}", "channel": channel, "amount": float(amount), "place": order.index(channel)}
+        {"month": f"{month:%b %Y}", "channel": channel, "amount": float(amount), "place": order.index(channel)}
         for channel, amounts in series.items()
         for month, amount in amounts.items()
     ]
-    labels = [f"{month:%Y-%m}" for month in months]
+    labels = [f"{month:%b %Y}" for month in months]
     chart = (
         alt.Chart(alt.Data(values=values))
-        .mark_bar(cornerRadius=1.5)
+        .mark_bar()
         .encode(
             x=alt.X("month:O", scale=alt.Scale(domain=labels, paddingInner=0.28), axis=_month_axis(len(labels))),
-            y=alt.Y("amount:Q", stack="zero", axis=alt.Axis(title=f"Spend, {currency}", format="~s", tickCount=5)),
+            y=alt.Y("amount:Q", stack="zero", axis=alt.Axis(title=f"Spend, {currency}", format="~s", tickCount=5, titlePadding=14)),
             color=alt.Color(
                 "channel:N", scale=alt.Scale(domain=order, range=[paint[channel] for channel in order]), legend=None
             ),

@@ -59,7 +59,7 @@ def context(answers: Mapping[str, list[Row]], manifest: Mapping[str, Any]) -> di
         "audit": audit(manifest, run.get("reporting_time_zone")),
         "last_month": last_month(answers["spend_last_full_month"]),
         "total": answers["spend_total"][0],
-        "channels": channel_table(answers["spend_by_channel_and_month"], currency),
+        "channels": channel_table(answers["spend_by_channel_and_month"], currency, run.get("as_of")),
         "sources": [source_row(row, run.get("as_of")) for row in answers["source_freshness"]],
         "reconciliation": answers["reconciliation"],
         "quarantine": answers["quarantine_summary"],
@@ -88,7 +88,8 @@ def last_month(rows: list[Row]) -> dict[str, Any]:
     row = rows[0]
     amount, before = row["spend_amount_rc"], row["before_amount_rc"]
     change = None
-    if amount is not None and before is not None and before > 0:
+    is_comparable = row["first_date"] is not None and row["first_date"] <= row["before_start_date"]
+    if is_comparable and amount is not None and before is not None and before > 0:
         change = f"{(amount / before - 1) * 100:+.1f} %".replace("-", "−")
     return {"name": f"{row['month_start_date']:%B %Y}", "amount": amount, "change": change, "is_final": row["is_final"]}
 
@@ -106,7 +107,7 @@ class ChannelTable:
     left_out: int
 
 
-def channel_table(rows: list[Row], currency: str) -> ChannelTable | None:
+def channel_table(rows: list[Row], currency: str, as_of: dt.datetime | None) -> ChannelTable | None:
     """Fold small channels together and take the newest months; None where there is no spend at all."""
     if not rows:
         return None
@@ -131,7 +132,7 @@ def channel_table(rows: list[Row], currency: str) -> ChannelTable | None:
     series = {name: {month: float(amount) for month, amount in of.items()} for name, of in amounts.items()}
     table = [
         (
-            f"{month:%b %Y}",
+            _month_name(month, as_of),
             [amounts[name].get(month) for name in amounts],
             _sum(amounts[name].get(month) for name in amounts),
         )
@@ -140,6 +141,12 @@ def channel_table(rows: list[Row], currency: str) -> ChannelTable | None:
     sums = [_sum(amounts[name].values()) for name in amounts]
     svg = charts.spend_by_month(series, months, currency, paint)
     return ChannelTable(list(amounts), paint, table, [*sums, _sum(sums)], svg, folded, len(every) - len(months))
+
+
+def _month_name(month: dt.date, as_of: dt.datetime | None) -> str:
+    """The month, and whether it is still running."""
+    is_running = as_of is not None and (month.year, month.month) >= (as_of.year, as_of.month)
+    return f"{month:%b %Y}" + (", so far" if is_running else "")
 
 
 def _sum(values: Any) -> Decimal:
@@ -171,7 +178,7 @@ def source_row(row: Row, as_of: dt.datetime | None) -> dict[str, Any]:
 # --- how things are written ------------------------------------------------------------------------------------------
 
 
-def text(value: object) -> str:
+def text(value: object, longest: int = MAX_TEXT) -> str:
     """A name from the data, without control and direction characters and at a bearable length (escaping is Jinja's)."""
     if value is None:
         return NOTHING
@@ -179,7 +186,7 @@ def text(value: object) -> str:
         c if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp", "Cs", "Co") else " " for c in str(value)
     )
     clean = " ".join(clean.split()) or NOTHING
-    return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 1] + "…"
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 def money(value: Decimal | int | None, decimals: int = 0) -> str:
@@ -216,6 +223,6 @@ def moment(value: object, zone: str | None) -> str:
         instant = instant.replace(tzinfo=dt.UTC)
     try:
         local, name = instant.astimezone(ZoneInfo(zone or "UTC")), zone or "UTC"
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         local, name = instant.astimezone(dt.UTC), "UTC"
     return f"{day(local)}, {local:%H:%M} ({name})"

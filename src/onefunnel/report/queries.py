@@ -32,7 +32,7 @@ from metadata.run_info
 LAST_MONTH = Query(
     "spend_last_full_month",
     "What the platforms charged in the last calendar month that is over, as known now, in the reporting currency at the "
-    "rate of each day. The comparison is the month before it.",
+    "rate of each day. The comparison is the month before it, where the file holds all of that month.",
     """
 with months as (
     select
@@ -42,6 +42,8 @@ with months as (
 )
 select
     any_value(months.last_month)::date as month_start_date,
+    any_value(months.month_before)::date as before_start_date,
+    (select min(spend_date) from marts.fct_ad_spend where is_current) as first_date,
     sum(spend_amount_rc) filter (where date_trunc('month', spend_date) = last_month) as spend_amount_rc,
     sum(spend_amount_rc) filter (where date_trunc('month', spend_date) = month_before) as before_amount_rc,
     coalesce(bool_and(is_final) filter (where date_trunc('month', spend_date) = last_month), true) as is_final

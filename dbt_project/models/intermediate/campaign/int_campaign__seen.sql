@@ -35,9 +35,11 @@ spent as (
 ),
 
 unioned as (
-    select * from described where nth = 1
+    select * from described
+    where nth = 1
     union all
-    select * from spent where nth = 1
+    select * from spent
+    where nth = 1
 )
 
 select

@@ -16,8 +16,8 @@ candidates as (
     from wanted
     inner join rates
         on wanted.currency = rates.currency
-        and rates.rate_date <= wanted.spend_date
-        and rates.rate_date >= cast({{ dbt.dateadd('day', -var('fx_carry_days'), 'wanted.spend_date') }} as date)
+        and wanted.spend_date >= rates.rate_date
+        and cast({{ dbt.dateadd('day', -var('fx_carry_days'), 'wanted.spend_date') }} as date) <= rates.rate_date
     where wanted.currency <> {{ sql_text(var('reporting_currency')) }}
 ),
 
@@ -36,7 +36,7 @@ best as (
         row_number() over (
             partition by moments.currency, moments.spend_date, moments.known_from
             -- the youngest rate; a published direction before a computed one; then any order, as long as it is one order
-            order by candidates.rate_date desc nulls last, candidates.is_inverse, candidates.source_system, candidates.fx_rate
+            order by candidates.rate_date desc nulls last, candidates.is_inverse asc, candidates.source_system asc, candidates.fx_rate asc
         ) as nth
     from moments
     left join candidates

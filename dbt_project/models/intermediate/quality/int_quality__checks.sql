@@ -12,7 +12,7 @@ runs as (
 latest as (
     select
         *,
-        row_number() over (partition by run_id, gate, check_id, subject order by checked_at desc nulls last, state) as nth
+        row_number() over (partition by run_id, gate, check_id, subject order by checked_at desc nulls last, state asc) as nth
     from checks
 )
 

@@ -41,7 +41,8 @@ spent as (
 ),
 
 newly_covered as (
-    select distinct _cell from performance_covers where _load_id in {{ new_load_ids('performance_daily') }}
+    select distinct _cell from performance_covers
+    where _load_id in {{ new_load_ids('performance_daily') }}
 ),
 
 restated as (
@@ -108,7 +109,8 @@ redescribed as (
 ),
 
 new_accounts as (
-    select distinct source_system, ad_account_id from accounts where _load_id in {{ new_load_ids('ad_accounts') }}
+    select distinct source_system, ad_account_id from accounts
+    where _load_id in {{ new_load_ids('ad_accounts') }}
 ),
 
 rezoned as (

@@ -46,4 +46,4 @@ inner join rates
     on spend.currency = rates.currency
     and spend.spend_date = rates.spend_date
     and spend.known_from < rates.known_to
-    and rates.known_from < spend.known_to
+    and spend.known_to > rates.known_from

@@ -74,16 +74,19 @@ parents as (
         parent.grain_key as parent_key,
         row_number() over (
             partition by child.grain_key, child.moment
-            order by parent.depth desc, (case when parent.channel is not distinct from child.channel then 0 else 1 end), parent.grain_key
+            order by
+                parent.depth desc,
+                (case when parent.channel is not distinct from child.channel then 0 else 1 end) asc,
+                parent.grain_key asc
         ) as nth
     from live as child
     inner join live as parent
         on {{ same('child', 'parent', day) }}
         and child.moment = parent.moment
-        and parent.depth < child.depth
-        and (parent.depth < 2 or parent.campaign_id is not distinct from child.campaign_id)
-        and (parent.depth < 3 or parent.ad_group_id is not distinct from child.ad_group_id)
-        and (parent.depth < 4 or parent.ad_id is not distinct from child.ad_id)
+        and child.depth > parent.depth
+        and (parent.depth < 2 or child.campaign_id is not distinct from parent.campaign_id)
+        and (parent.depth < 3 or child.ad_group_id is not distinct from parent.ad_group_id)
+        and (parent.depth < 4 or child.ad_id is not distinct from parent.ad_id)
 ),
 
 parts as (
@@ -126,18 +129,21 @@ split as (
         and live.moment = parts.moment
 ),
 
+described as (
+    select
+        *,
+        {{ joined_text(measures + ['spend_amount_of_parts']) }} as content
+    from split
+),
+
 marked as (
     select
         *,
         case
-            when lag(next_moment) over by_time = moment
-                {%- for name in measures + ['spend_amount_of_parts'] %}
-                and lag({{ name }}) over by_time is not distinct from {{ name }}
-                {%- endfor %}
-                then 0
+            when content = lag(content) over by_time and moment = lag(next_moment) over by_time then 0
             else 1
         end as is_change
-    from split
+    from described
     window by_time as (partition by grain_key order by moment)
 ),
 

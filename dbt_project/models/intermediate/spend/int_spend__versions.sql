@@ -42,7 +42,7 @@ events as (
     from known
     union all
     select
-        {{ grain }}, known_to as known_at, closed_by_load_seq as load_seq, -1 as rows_delta, -spend_amount
+        {{ grain }}, known_to as known_at, closed_by_load_seq as load_seq, -1 as rows_delta, -spend_amount as spend_amount
         {%- for name in optional %}, -{{ name }} as {{ name }}, case when {{ name }} is null then 0 else -1 end as {{ name }}_n{% endfor %}
     from known
     where known_to is not null
