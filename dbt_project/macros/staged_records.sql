@@ -69,10 +69,12 @@
 {# The first thing that is wrong with a row, in contract order: `<column>: <what it is not>`. #}
 {% macro reject_reason(contract, dialect) -%}
     {%- set allowed = var('allowed_values').get(contract, {}) -%}
+    {#- A key or a cell with a hole in it identifies nothing, whatever the contract says of the column. -#}
+    {%- set identifying = cell_columns(dialect) + (dialect.key if dialect.key and dialect.key is not string else []) -%}
     case
         {%- for name, column in contract_columns(contract).items() %}
         {%- set declared = dialect.columns.get(name) or {} %}
-        {%- if column.required %}
+        {%- if column.required or name in identifying %}
         when coalesce(trim(said_{{ name }}), '') = '' then '{{ name }}: missing'
         {%- endif %}
         {%- if column.type != 'text' %}

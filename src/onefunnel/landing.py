@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from onefunnel import __version__
 from onefunnel.engines.duckdb import identifier, literal, scratch
 from onefunnel.errors import EnvironmentNotReady, StepFailed
-from onefunnel.ledger import canonical_json, utc_now, utc_text
+from onefunnel.formats import canonical_json, utc_now, utc_text
 from onefunnel.settings import FORMAT_TOKENS, NUMERIC_TYPES, Column, Contract, Stream, zone
 from onefunnel.sources.base import ReadableFile
 

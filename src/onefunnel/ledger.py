@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import getpass
-import json
 import os
 import socket
 import sqlite3
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from onefunnel.errors import EnvironmentNotReady, StepFailed, Superseded, UsageError
+from onefunnel.formats import utc_now
 
 SCHEMA_VERSION = 1
 # An Airflow run holds no lock between two of its tasks; for so long nobody takes its lease.
@@ -72,16 +72,6 @@ create table audit (
     audit_id integer primary key, at text not null, who text not null, action text not null, subject text not null, because text
 ) strict;
 """
-
-
-def utc_now() -> str:
-    """Now, as UTC text with microseconds: the one format of instants in the ledger."""
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
-def utc_text(value: dt.datetime) -> str:
-    """An aware instant as `YYYY-MM-DD HH:MM:SS` in UTC."""
-    return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @dataclass(frozen=True)
@@ -656,8 +646,3 @@ def _who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-
-
-def canonical_json(value: object) -> str:
-    """JSON with sorted keys: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -31,8 +31,9 @@ from onefunnel.errors import (
     UsageError,
     is_disk_trouble,
 )
+from onefunnel.formats import utc_text
 from onefunnel.landing import LoadPlan, file_dates, read_receipt, verify_load, write_load, write_tables
-from onefunnel.ledger import Ledger, Load, Run, utc_text
+from onefunnel.ledger import Ledger, Load, Run
 from onefunnel.paths import Paths
 from onefunnel.settings import Settings, Stream, load_contracts, load_settings, parse_instant, source_root
 from onefunnel.sources.files import FoundFile, find_files, read_file
@@ -506,9 +507,9 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
         )
         if result.failures:
             first = result.failures[0]
-            full = next((n for n in result.failures if is_disk_trouble(n.message)), None)
-            if full is not None:
-                raise OSError(errno.ENOSPC, f"{full.name}: {full.message}", str(warehouse))
+            no_space = next((n for n in result.failures if is_disk_trouble(n.message)), None)
+            if no_space is not None:
+                raise OSError(errno.ENOSPC, f"{no_space.name}: {no_space.message}", str(warehouse))
             raise StepFailed(
                 f"{len(result.failures)} of {len(result.nodes)} dbt nodes are red; the first is {first.kind} {first.name}: {first.message}",
                 where=str(warehouse),

@@ -20,8 +20,9 @@ import duckdb
 
 from onefunnel.engines.duckdb import STORAGE_VERSION, identifier, literal
 from onefunnel.errors import EnvironmentNotReady, GateFailed, StepFailed, UsageError
+from onefunnel.formats import utc_now
 from onefunnel.landing import sha256_of
-from onefunnel.ledger import Ledger, utc_now
+from onefunnel.ledger import Ledger
 from onefunnel.paths import Paths
 
 PUBLISHED_SCHEMAS = ("marts", "metadata")

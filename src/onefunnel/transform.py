@@ -16,8 +16,9 @@ import duckdb
 
 from onefunnel.engines.duckdb import literal
 from onefunnel.errors import EnvironmentNotReady, StepFailed
+from onefunnel.formats import canonical_json
 from onefunnel.landing import read_receipt
-from onefunnel.ledger import Load, canonical_json
+from onefunnel.ledger import Load
 from onefunnel.paths import Paths
 from onefunnel.settings import Settings
 

@@ -129,7 +129,7 @@ def test_a_whole_run_killed_anywhere_is_mended_by_a_plain_run(tmp_path: Path, se
 
 
 def test_a_second_run_is_told_who_writes(home: Home) -> None:
-    paths, ledger = paths_of(home)
+    _, ledger = paths_of(home)
     home.drop("d1.csv", day(1))
     home.ok("start", "--run-id", "first", "--as-of", AS_OF)
     assert home.cli("extract", "--run-id", "first").returncode == 0
@@ -147,7 +147,7 @@ def test_a_second_run_is_told_who_writes(home: Home) -> None:
 
 def test_a_late_publisher_is_refused(home: Home) -> None:
     """A run that resumes after a newer one has published (a zombie) cannot put its older data over it."""
-    paths, ledger = paths_of(home)
+    paths, _ = paths_of(home)
     sealed_candidate(home, "older")
     home.ok("unlock")
     sealed_candidate(home, "newer")
