@@ -1,2 +1,2 @@
 select * from {{ ref('row_ledger') }}
-where difference <> 0
+where row_difference <> 0

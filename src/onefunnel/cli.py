@@ -19,6 +19,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from onefunnel import pipeline as steps
@@ -50,7 +51,8 @@ app.add_typer(check_app, name="check")
 app.add_typer(loads_app, name="loads")
 app.add_typer(sandbox_app, name="sandbox")
 err = Console(stderr=True)
-out = Console()
+# A pipe gets whole lines: nothing is cut to the width of a terminal that is not there.
+out = Console(width=None if sys.stdout.isatty() else 400)
 
 
 class LogFormat(StrEnum):
@@ -72,6 +74,12 @@ RunId = Annotated[
     str,
     typer.Option(
         "--run-id", help="The run this step belongs to; every step of a run has the same.", show_default=False
+    ),
+]
+ApproveRestatement = Annotated[
+    bool,
+    typer.Option(
+        "--approve-restatement", help="Final days may differ from the published version; kept in the audit trail."
     ),
 ]
 Because = Annotated[str, typer.Option("--because", help="Why: it is kept in the audit trail.", show_default=False)]
@@ -150,6 +158,7 @@ def run(
         str | None, typer.Option("--from", help="Backfill: first day (ISO).", show_default=False)
     ] = None,
     date_to: Annotated[str | None, typer.Option("--to", help="Backfill: last day (ISO).", show_default=False)] = None,
+    approve_restatement: ApproveRestatement = False,
 ) -> None:
     """All steps of one run, in order; stops at the first that is red."""
     if (date_from is None) != (date_to is None):
@@ -170,6 +179,7 @@ def run(
         full_refresh=full_refresh,
         date_range=date_range,
         replay=replay,
+        approve_restatement=approve_restatement,
     )
     if code:
         raise typer.Exit(code)
@@ -248,9 +258,9 @@ def seal(run_id: RunId) -> None:
 
 
 @check_app.command("marts")
-def check_marts(run_id: RunId) -> None:
+def check_marts(run_id: RunId, approve_restatement: ApproveRestatement = False) -> None:
     """Judge the sealed file, read-only; the verdict is written beside it."""
-    _print_json(steps.check_marts(Installation.open(), run_id))
+    _print_json(steps.check_marts(Installation.open(), run_id, approve_restatement=approve_restatement))
 
 
 @app.command()
@@ -367,7 +377,10 @@ def loads_accept(load_id: str, because: Because) -> None:
 
 @loads_app.command("refuse")
 def loads_refuse(load_id: str, because: Because) -> None:
-    """Refuse a load; the next run rebuilds without it and reads its files again."""
+    """Refuse a load; the next run rebuilds without it, and reads its files again once they, or their declaration, change.
+
+    A load whose landed bytes are damaged is landed again from its unchanged files.
+    """
     _judge_by_hand(load_id, "refused", because)
 
 
@@ -456,11 +469,10 @@ def airflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080
 
 
 def _table(names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    # A pipe gets whole lines: nothing is cut to the width of a terminal that is not there.
     table = Table(*names, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*("" if row.get(n) is None else str(row.get(n)) for n in names))
-    (out if out.is_terminal else Console(width=400)).print(table, markup=False)
+        table.add_row(*("" if row.get(n) is None else escape(str(row.get(n))) for n in names))
+    out.print(table)
 
 
 def _fail(error: OnefunnelError) -> NoReturn:

@@ -55,6 +55,7 @@ class LoadPlan:
     known_at: dt.datetime
     cursor_before: dict[str, str]
     files: Sequence[tuple[str, str]]  # (path, sha256), in order
+    again: int = 0  # how many loads of the same input were refused because their landed bytes were damaged
 
     @property
     def fingerprint(self) -> str:
@@ -66,7 +67,8 @@ class LoadPlan:
     @property
     def load_id(self) -> str:
         """Sortable by the instant at which the data became known; the same input at the same instant has the same id."""
-        return f"{self.known_at:%Y%m%dT%H%M%SZ}-{self.source}-{self.stream_name}-{self.fingerprint[:10]}"
+        again = f"-{self.again}" if self.again else ""
+        return f"{self.known_at:%Y%m%dT%H%M%SZ}-{self.source}-{self.stream_name}-{self.fingerprint[:10]}{again}"
 
     @property
     def where(self) -> str:
@@ -184,6 +186,15 @@ def verify_load(folder: Path) -> None:
                 do=f"Restore it, or refuse the load so that its files are read again: "
                 f"onefunnel loads refuse {receipt['load_id']} --because damaged, then: onefunnel run",
             )
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every part of a load has the bytes that its receipt says."""
+    try:
+        verify_load(folder)
+    except StepFailed:
+        return False
+    return True
 
 
 def sha256_of(path: Path) -> str:

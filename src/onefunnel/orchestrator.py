@@ -17,10 +17,12 @@ from onefunnel.paths import Paths
 POLL_SECONDS = 0.3
 
 
-def environment(paths: Paths) -> dict[str, str]:
+def environment(paths: Paths, port: int = 8080) -> dict[str, str]:
     """The environment in which Airflow runs over this installation: SQLite, local executor, loopback only, no telemetry."""
     return {
         **os.environ,
+        # Airflow starts its own parts by name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "ONEFUNNEL_HOME": str(paths.home),
         "ONEFUNNEL_PROJECT": str(paths.project),
         "ONEFUNNEL_CONFIG": str(paths.config),
@@ -33,6 +35,10 @@ def environment(paths: Paths) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{paths.airflow / 'airflow.db'}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
         "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        # Where the workers report to; left alone, it stays on the default port.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "SCARF_ANALYTICS": "false",
         "PYTHONWARNINGS": "ignore",
@@ -124,7 +130,7 @@ def serve(paths: Paths, port: int) -> int:
             )
     process = subprocess.Popen(
         airflow("standalone"),
-        env={**environment(paths), "AIRFLOW__API__PORT": str(port)},
+        env=environment(paths, port),
         cwd=paths.project,
         start_new_session=True,
     )

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from onefunnel.errors import (
     is_disk_trouble,
 )
 from onefunnel.formats import utc_text
-from onefunnel.landing import LoadPlan, file_dates, read_receipt, verify_load, write_load, write_tables
+from onefunnel.landing import LoadPlan, file_dates, is_intact, read_receipt, verify_load, write_load, write_tables
 from onefunnel.ledger import Ledger, Load, Run
 from onefunnel.paths import Paths
 from onefunnel.settings import Settings, Stream, load_contracts, load_settings, parse_instant, source_root
@@ -269,10 +269,13 @@ def _extract_stream(here: Installation, run: Run, source_name: str, stream_name:
         for x in here.ledger.loads(source=source_name, stream=stream_name)
         if x.content_fingerprint == plan.fingerprint and x.state != "accepted"
     ]
-    if same:
+    # A refusal says what the file is worth, unless what it judged is no longer there: then the file is read again.
+    kept = [x for x in same if x.state != "refused" or is_intact(here.paths.landing / x.path)]
+    if kept:
         return done(
-            same[-1].load_id, same[-1].rows_extracted, f"unchanged since load {same[-1].load_id} ({same[-1].state})"
+            kept[-1].load_id, kept[-1].rows_extracted, f"unchanged since load {kept[-1].load_id} ({kept[-1].state})"
         )
+    plan = replace(plan, again=len(same))
     load = _land(here, run, plan, changed, where)
     if load is None:
         return done(None, 0, "nothing in the range")
@@ -303,16 +306,7 @@ def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundF
                 keep = {f.path for f in inside}
                 shutil.rmtree(work, ignore_errors=True)
                 narrowed = [f for f in changed if f.path in keep]
-                plan = LoadPlan(
-                    plan.source,
-                    plan.stream_name,
-                    plan.stream,
-                    plan.contract,
-                    plan.run_id,
-                    plan.known_at,
-                    plan.cursor_before,
-                    [(f.path, f.sha256) for f in narrowed],
-                )
+                plan = replace(plan, files=[(f.path, f.sha256) for f in narrowed])
                 return _land(here, run, plan, narrowed, where)
         _refuse_unwanted_empty(plan.stream, files, where)
         receipt = write_load(plan, files, work, target)
@@ -590,8 +584,12 @@ def seal(here: Installation, run_id: str) -> dict[str, Any]:
         )
 
 
-def check_marts(here: Installation, run_id: str) -> dict[str, Any]:
+def check_marts(here: Installation, run_id: str, *, approve_restatement: bool = False) -> dict[str, Any]:
     """Judge the sealed file, read-only, and write the verdict beside it.
+
+    Args:
+        approve_restatement: somebody says that final days may differ from the published version; it is kept in the
+            audit trail.
 
     Raises:
         GateFailed: a block-level check is red, or not every declared check ran.
@@ -602,7 +600,15 @@ def check_marts(here: Installation, run_id: str) -> dict[str, Any]:
 
         folder = here.paths.candidate(run_id)
         manifest = publish.read_manifest(folder)
-        report = judge(folder, here.paths.expectations, {"run_id": run_id, "as_of": run.as_of})
+        if approve_restatement:
+            here.ledger.audit("approve restatement", run_id, "--approve-restatement")
+        asked = {
+            "run_id": run_id,
+            "as_of": run.as_of,
+            "previous_final_spend": publish.final_spend(here.paths),
+            "approve_restatement": approve_restatement,
+        }
+        report = judge(folder, here.paths.expectations, asked)
         data = report.to_dict()
         here.ledger.record_checks(run_id, "marts", [_row(r) for r in data["results"]])
         same = report.sha256 == manifest["sha256"]
@@ -679,6 +685,7 @@ def run_all(
     full_refresh: bool = False,
     date_range: tuple[str, str] | None = None,
     replay: str | None = None,
+    approve_restatement: bool = False,
     on_step: Callable[[str, str], None],
 ) -> int:
     """All steps in order, each as its own process; returns the exit code of the first that is red, else 0.
@@ -692,6 +699,8 @@ def run_all(
             extra = []
             if name == "build":
                 extra = [*(["--full-refresh"] if full_refresh else []), *(["--replay", replay] if replay else [])]
+            if name == "check marts" and approve_restatement:
+                extra = ["--approve-restatement"]
             on_step(name, "start")
             code = run_step(name, run_id, extra)
             on_step(name, "ok" if code == 0 else f"exit {code}")

@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from onefunnel.engines.duckdb import STORAGE_VERSION, identifier, literal
+from onefunnel.engines.duckdb import STORAGE_VERSION, identifier, literal, reader
 from onefunnel.errors import EnvironmentNotReady, GateFailed, StepFailed, UsageError
 from onefunnel.formats import utc_now
 from onefunnel.landing import sha256_of
@@ -244,6 +244,44 @@ def current_run(paths: Paths) -> str | None:
     if not paths.current.is_symlink():
         return None
     return paths.current.readlink().parent.name
+
+
+def final_spend(paths: Paths) -> list[dict[str, Any]]:
+    """Per source, stream and month: the spend of the days that are final in the version that readers see.
+
+    Returns:
+        Rows of source_system, stream, month, final_until, spend_amount_rc; none when nothing is published.
+
+    Raises:
+        StepFailed: the published file cannot be read.
+    """
+    if not paths.current.exists():
+        return []
+    try:
+        with reader(paths.current.resolve()) as db:
+            if not db.execute("select 1 from duckdb_tables() where table_name = 'fct_ad_spend'").fetchall():
+                return []
+            cursor = db.execute(_FINAL_SPEND)
+            names = [d[0] for d in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except duckdb.Error as error:
+        raise StepFailed(
+            f"The published version cannot be read: {str(error).splitlines()[0]}",
+            where=str(paths.current.resolve()),
+            do="onefunnel doctor says what is damaged; onefunnel rollback puts an older version in its place.",
+        ) from error
+
+
+_FINAL_SPEND = """
+with final as (
+    select source_system, stream, max(spend_date) as final_until
+    from marts.fct_ad_spend where is_current and is_final group by all
+)
+select source_system, stream, cast(date_trunc('month', spend_date) as date) as month, final_until,
+    sum(spend_amount_rc) as spend_amount_rc
+from marts.fct_ad_spend join final using (source_system, stream)
+where is_current and spend_date <= final_until group by all order by all
+"""
 
 
 def repair_links(paths: Paths, ledger: Ledger) -> str | None:

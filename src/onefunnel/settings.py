@@ -163,26 +163,6 @@ class Stream(_Strict):
                 data["usual_rows"] = "off"
         return data
 
-    @model_validator(mode="after")
-    def _sound(self) -> Stream:
-        problems = []
-        if self.replaces == "partition" and not self.partition:
-            problems.append("`replaces: partition` needs `partition: [column, …]`")
-        if self.replaces != "partition" and self.partition:
-            problems.append(f"`partition` has no meaning with `replaces: {self.replaces}`")
-        if self.replaces == "keys" and self.key is None:
-            problems.append("`replaces: keys` needs a key")
-        if self.files.startswith("/") or ".." in Path(self.files).parts:
-            problems.append("`files` is a pattern below `root`: no leading slash, no `..`")
-        named = {*(self.key or ()), *self.partition, *([self.order_by] if self.order_by else [])}
-        problems += [
-            f"`{c}` is named in key, partition or order_by but has no entry in `columns`"
-            for c in sorted(named - self.columns.keys())
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
     def declaration(self) -> dict[str, Any]:
         """The declaration as plain JSON-able data, as receipts keep it."""
         return self.model_dump(mode="json", by_alias=True)
@@ -315,18 +295,20 @@ def load_settings(path: Path, dbt_project: Path) -> Settings:
         ConfigError: all problems at once, each as `file:line: path: message`.
     """
     tree = read_yaml(path)
+    plain = _plain(tree)
+    settings: Settings | None = None
+    found: list[tuple[tuple[str | int, ...], str]] = []
     try:
-        settings = Settings.model_validate(_plain(tree))
+        settings = Settings.model_validate(plain)
     except ValidationError as error:
+        found = [(e["loc"], _message(dict(e))) for e in error.errors()]
+    found += _contract_problems(plain, load_contracts(dbt_project))
+    if found or settings is None:
+        ordered = sorted(found, key=lambda problem: _line(tree, problem[0]))
         raise ConfigError(
-            [f"{path}:{_line(tree, e['loc'])}: {_dotted(e['loc'])}: {_message(dict(e))}" for e in error.errors()],
+            [f"{path}:{_line(tree, loc)}: {_dotted(loc)}: {text}" for loc, text in ordered],
             do="See docs/how-to/bring-your-own-files.md for every key.",
-        ) from None
-    problems = [
-        f"{path}:{_line(tree, loc)}: {_dotted(loc)}: {text}" for loc, text in _contract_problems(settings, dbt_project)
-    ]
-    if problems:
-        raise ConfigError(problems, do="See docs/how-to/bring-your-own-files.md for every key.")
+        )
     return settings
 
 
@@ -337,46 +319,89 @@ def source_root(root: str, config: Path, home: Path) -> Path:
     return Path(root) if Path(root).is_absolute() else home / root
 
 
-def _contract_problems(settings: Settings, dbt_project: Path) -> list[tuple[tuple[str | int, ...], str]]:
-    contracts = load_contracts(dbt_project)
+def _contract_problems(plain: Any, contracts: dict[str, Contract]) -> list[tuple[tuple[str | int, ...], str]]:
+    """What the schema cannot say. It looks at every part that can be read, so that one mistake does not hide the next."""
     problems: list[tuple[tuple[str | int, ...], str]] = []
-    if settings.as_of != "now":
+    as_of = _mapping(plain).get("as_of", "now")
+    if isinstance(as_of, str) and as_of != "now":
         try:
-            parse_instant(settings.as_of)
+            parse_instant(as_of)
         except ConfigError as error:
             problems.append((("as_of",), error.what))
-    for source_name, source in settings.sources.items():
+    for source_name, source in _mapping(_mapping(plain).get("sources")).items():
         here: tuple[str | int, ...] = ("sources", source_name)
         if not NAME.match(source_name) or source_name in RESERVED_SOURCES:
             problems.append((here, "a source's name is lower case letters, digits and _, and not a reserved word"))
-        if source.connector != "files":
-            problems.append(((*here, "connector"), f"unknown connector {source.connector!r}: known is files"))
-        for stream_name, stream in source.streams.items():
+        connector = _mapping(source).get("connector", "files")
+        if isinstance(connector, str) and connector != "files":
+            problems.append(((*here, "connector"), f"unknown connector {connector!r}: known is files"))
+        for stream_name, stream in _mapping(_mapping(source).get("streams")).items():
             at = (*here, "streams", stream_name)
             if not NAME.match(stream_name):
                 problems.append((at, "a stream's name is lower case letters, digits and _"))
-            contract = contracts.get(stream.contract)
-            if contract is None:
-                problems.append(
-                    ((*at, "contract"), f"unknown contract {stream.contract!r}: known are {', '.join(contracts)}")
-                )
+            if not isinstance(stream, dict):
                 continue
-            problems += [((*at, *loc), text) for loc, text in _stream_problems(stream, contract)]
+            columns = {name: _column(column) for name, column in _mapping(stream.get("columns")).items()}
+            problems += [(at, text) for text in _replacement_problems(stream, set(columns))]
+            contract = stream.get("contract", stream_name)
+            if contract not in contracts:
+                problems.append(((*at, "contract"), f"unknown contract {contract!r}: known are {', '.join(contracts)}"))
+                continue
+            problems += [((*at, *loc), text) for loc, text in _column_problems(columns, contract, contracts[contract])]
     return problems
 
 
-def _stream_problems(stream: Stream, contract: Contract) -> list[tuple[tuple[str | int, ...], str]]:
+def _mapping(node: Any) -> dict[str, Any]:
+    return node if isinstance(node, dict) else {}
+
+
+def _column(raw: Any) -> Column | None:
+    """The column, or None where the schema has complained about it already."""
+    try:
+        return Column.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _replacement_problems(stream: dict[str, Any], columns: set[str]) -> list[str]:
+    """Keys of a stream that do not go together."""
+    files, replaces = stream.get("files"), stream.get("replaces")
+    key = stream.get("key")
+    lists = [x for x in (key, stream.get("partition")) if isinstance(x, list)]
+    problems = []
+    if replaces == "partition" and not stream.get("partition"):
+        problems.append("`replaces: partition` needs `partition: [column, …]`")
+    if replaces in ("file", "keys") and stream.get("partition"):
+        problems.append(f"`partition` has no meaning with `replaces: {replaces}`")
+    if replaces == "keys" and key in (None, "none"):
+        problems.append("`replaces: keys` needs a key")
+    if isinstance(files, str) and (files.startswith("/") or ".." in Path(files).parts):
+        problems.append("`files` is a pattern below `root`: no leading slash, no `..`")
+    named = {str(c) for names in lists for c in names} | (
+        {str(stream["order_by"])} if stream.get("order_by") else set()
+    )
+    problems += [
+        f"`{c}` is named in key, partition or order_by but has no entry in `columns`" for c in sorted(named - columns)
+    ]
+    return problems
+
+
+def _column_problems(
+    columns: dict[str, Column | None], contract_name: str, contract: Contract
+) -> list[tuple[tuple[str | int, ...], str]]:
     problems: list[tuple[tuple[str | int, ...], str]] = []
     for name in contract.columns:
-        if contract.columns[name].required and name not in stream.columns:
-            problems.append((("columns",), f"the contract {stream.contract} requires `{name}`: give `from` or `value`"))
-    for name, column in stream.columns.items():
+        if contract.columns[name].required and name not in columns:
+            problems.append((("columns",), f"the contract {contract_name} requires `{name}`: give `from` or `value`"))
+    for name, column in columns.items():
         at = ("columns", name)
         declared = contract.columns.get(name)
         if declared is None:
             problems.append(
-                (at, f"`{name}` is no column of the contract {stream.contract} ({', '.join(contract.columns)})")
+                (at, f"`{name}` is no column of the contract {contract_name} ({', '.join(contract.columns)})")
             )
+            continue
+        if column is None:
             continue
         if declared.type in ("date", "timestamp") and column.format is None:
             problems.append((at, f"a {declared.type} needs `format`, for example %Y-%m-%d"))

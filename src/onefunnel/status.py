@@ -98,6 +98,14 @@ def _next(here: Installation, last: Run | None, seen: dict[str, Any] | None) -> 
     return 'onefunnel query "select * from metadata.dq_status"' if seen else "onefunnel run"
 
 
+def _plain_table(*names: str) -> Table:
+    """A table without frames whose cells are folded rather than cut."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
 def show(found: dict[str, Any], out: Console) -> None:
     """Print a status for people."""
     seen = found["readers_see"]
@@ -150,29 +158,20 @@ def show_run(here: Installation, run_id: str, out: Console) -> None:
     """Print what one run loaded, checked and published."""
     extracts = here.ledger.run_extracts(run_id)
     ledger = here.ledger.row_ledger()
-    table = Table(
-        "source",
-        "stream",
-        "records",
-        "loaded",
-        "deduplicated",
-        "quarantined",
-        "rejected",
-        "load",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-    )
+    outcomes = ("extracted", "loaded", "deduplicated", "quarantined", "rejected")
+    table = _plain_table("source.stream", *outcomes)
+    quiet = []
     for item in extracts:
-        row = ledger.get(item["load_id"] or "", {})
-        table.add_row(
-            item["source"],
-            item["stream"],
-            *(str(row.get(n, "")) for n in ("extracted", "loaded", "deduplicated", "quarantined", "rejected")),
-            item["load_id"] or item["note"],
-        )
+        name = f"{item['source']}.{item['stream']}".rstrip(".")
+        row = ledger.get(item["load_id"] or "")
+        if row is None:
+            quiet.append(f"{name} ({item['note']})")
+        else:
+            table.add_row(name, *(f"{row[n]:,}" for n in outcomes))
     out.print(f"[bold]Loaded[/] by run {run_id}")
     out.print(table)
+    if quiet:
+        out.print("Without a new load: " + ", ".join(quiet), markup=False)
     checks = here.ledger.checks(run_id)
     for gate in ("raw", "build", "marts"):
         mine = [c for c in checks if c["gate"] == gate]

@@ -310,5 +310,5 @@ def test_every_amount_is_reconciled(rebuilt: Warehouse) -> None:
         ("shop", Decimal(0)),
     ]
     assert rebuilt.rows(
-        "select sum(rows_extracted), sum(rows_rejected), max(abs(difference)) from metadata.row_ledger where load_id = 'load002'"
+        "select sum(rows_extracted), sum(rows_rejected), max(abs(row_difference)) from metadata.row_ledger where load_id = 'load002'"
     ) == [(15, 3, 0)]

@@ -18,7 +18,17 @@ COMPANY = Company(scale=0.5, history_days=30)
 FIRST = world.instant(COMPANY, 1)
 SECOND = world.instant(COMPANY, 2)
 # When a fact became known, and by which load: the only things in which a history with a detour may differ.
-WHEN = ("spend_key", "known_from", "known_to", "last_known_at", "first_known_at", "known_at", "_load_id", "load_id")
+WHEN = (
+    "spend_key",
+    "known_from",
+    "known_to",
+    "last_known_at",
+    "first_known_at",
+    "known_at",
+    "as_of",
+    "_load_id",
+    "load_id",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +69,7 @@ def test_a_refused_file_that_is_corrected_leaves_no_trace_in_what_is_true_now(se
     refused = copy.cli("check", "raw", "--run-id", "red")
     assert refused.returncode == 1
     assert "performance_20260401.csv" in refused.stderr
-    states = {x["load_id"]: x["state"] for x in copy.loads()}
+    states = {x.load_id: x.state for x in world.loads(copy)}
     wrong = world.receipts(copy, "red")["social_ads", "performance_daily"]["load_id"]
     assert [load_id for load_id, state in states.items() if state != "accepted"] == [wrong]
     assert states[wrong] == "refused"
@@ -199,7 +209,7 @@ def test_a_full_refresh_equals_every_step_that_led_there(tmp_path: Path, days: i
     world.assert_same(world.export(world.warehouse(home)), world.export(world.warehouse(home, "full")))
 
     # Every day's files are in, so whatever the order was, the newest word on each account-day that was sent only once is the truth.
-    states = {x["state"] for x in home.loads()}
+    states = {x.state for x in world.loads(home)}
     assert states == {"accepted", "refused"}
 
 
@@ -209,7 +219,7 @@ def test_a_full_refresh_equals_every_step_that_led_there(tmp_path: Path, days: i
 def test_a_run_is_replayed_from_its_list_of_loads(first_day: Home, second_day: Home, tmp_path: Path) -> None:
     home = world.copy_of(second_day, tmp_path / "copy")
     done = world.build(home, "replayed", FIRST, adopt=False, replay="day1")
-    assert done["loads"] < len(home.loads())
+    assert done["loads"] < len(world.loads(home))
     world.assert_same(world.export(world.warehouse(first_day)), world.export(world.warehouse(home, "replayed")))
 
 

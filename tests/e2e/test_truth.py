@@ -380,7 +380,7 @@ def test_the_landing_holds_every_readable_row_as_the_source_wrote_it(
 def test_the_row_ledger_balances_and_agrees_with_the_company(days: TwoDays) -> None:
     rows = world.ask(
         days.published,
-        "select load_id, rows_extracted, rows_loaded, rows_deduplicated, rows_quarantined, rows_rejected, difference from metadata.row_ledger",
+        "select load_id, rows_extracted, rows_loaded, rows_deduplicated, rows_quarantined, rows_rejected, row_difference from metadata.row_ledger",
     )
     found = {
         load_id: Counter(accepted=a, deduplicated=d, quarantined=q, rejected=r) for load_id, _, a, d, q, r, _ in rows

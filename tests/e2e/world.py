@@ -84,6 +84,19 @@ def extract(home: Home, run_id: str, as_of: str, *, date_range: tuple[str, str] 
         return pipeline.extract(here, run_id)
 
 
+def start(home: Home, run_id: str, as_of: str) -> None:
+    """Open a run and take its lease."""
+    with installation(home) as here:
+        pipeline.open_run(here, run_id, as_of=as_of)
+        here.ledger.acquire_lease(run_id)
+
+
+def loads(home: Home) -> list[Load]:
+    """Every load that the ledger knows."""
+    with installation(home) as here:
+        return here.ledger.loads()
+
+
 def abandon(home: Home) -> None:
     """What a human does about a run that died between two steps."""
     with installation(home) as here:
@@ -99,14 +112,17 @@ def judge(home: Home, verdict: str = "accepted", *, only: Collection[str] | None
         return waiting
 
 
-def build(home: Home, run_id: str, as_of: str, *, adopt: bool = True, **options: Any) -> dict[str, Any]:
+def build(
+    home: Home, run_id: str, as_of: str, *, adopt: bool = True, finish: bool = True, **options: Any
+) -> dict[str, Any]:
     """Build from the accepted loads; with `adopt` the warehouse becomes the next run's base, as after a publish."""
     with installation(home) as here:
         pipeline.open_run(here, run_id, as_of=as_of)
         done = pipeline.build(here, run_id, **options)
         if adopt:
             here.paths.run(run_id).joinpath("warehouse.duckdb").replace(here.paths.warehouse)
-        here.ledger.finish_run(run_id, "published")
+        if finish:
+            here.ledger.finish_run(run_id, "published")
         return done
 
 

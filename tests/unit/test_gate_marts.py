@@ -72,7 +72,7 @@ create table r.metadata.metric_definitions as
 create table r.metadata.row_ledger as
     select 'load-' || i as load_id, 'search_ads' as source_system, 'daily' as stream, 1000::bigint as rows_extracted,
         998::bigint as rows_loaded, 1::bigint as rows_deduplicated, 0::bigint as rows_quarantined, 1::bigint as rows_rejected,
-        0::bigint as difference
+        0::bigint as row_difference
     from range(3) t(i);
 create table r.metadata.reconciliation as
     select source_system, stream, 'spend_amount' as measure, sum(spend_amount) + 5 as control_amount,

@@ -23,7 +23,7 @@ from onefunnel.quality import raw_tables
 from onefunnel.quality.pushdown import CannotOpen, Database, Judge, Judged, Planned, safe_message
 from onefunnel.quality.raw_tables import LoadUnderJudgement
 from onefunnel.quality.results import CheckResult, GateReport, State
-from onefunnel.quality.suites import Suite, load_suites
+from onefunnel.quality.suites import Check, Suite, load_suites
 from onefunnel.quality.violations import NAMED, literal, quoted
 
 __all__ = ["CheckResult", "GateReport", "LoadUnderJudgement", "check_marts", "check_raw"]
@@ -53,7 +53,8 @@ def check_marts(candidate: Path, expectations: Path, run: Mapping[str, Any]) -> 
     Args:
         candidate: the folder that holds revenue.duckdb.
         expectations: the folder that holds marts/*.yml.
-        run: at least `run_id`, which the file must carry in metadata.run_info.
+        run: `run_id`, which the file must carry in metadata.run_info; the tables of suites.FROM_RUN that checks ask
+            for; and `approve_restatement` when a human approved one.
 
     Raises:
         ConfigError: the expectations cannot be read.
@@ -140,7 +141,7 @@ def _compare_parts(work: _Work, load: LoadUnderJudgement) -> None:
 def _judge_load(work: _Work, database: Database, load: LoadUnderJudgement, suites: Sequence[Suite]) -> None:
     allow_empty = database.rows("select allow_empty from raw.load_receipt")[0][0]
     for suite in suites:
-        plan = _plan(database, suite, "raw", default_table="load_records")
+        plan = _plan(work, database, suite, "raw", "load_records", {})
         may_be_empty = {"load_records"} if allow_empty else set()
         legal = {p.check.id for p in plan if suite.is_empty_legal(p.check) or p.table in may_be_empty}
         _run(work, database, suite, plan, legal, load.load_id, lambda sql: raw_tables.reproduce(sql, load.folder))
@@ -181,7 +182,7 @@ def _judge_file(work: _Work, database: Database, suites: Mapping[str, Suite], ru
         if schema is None:
             _all_errors(work, suite, f"the table {suite.name} is not in the sealed file")
             continue
-        plan = _plan(database, suite, schema, default_table=suite.name)
+        plan = _plan(work, database, suite, schema, suite.name, run)
         legal = {planned.check.id for planned in plan if suite.is_empty_legal(planned.check)}
         _run(work, database, suite, plan, legal, suite.name, lambda sql: sql)
 
@@ -196,24 +197,30 @@ def _compare_run(work: _Work, database: Database, tables: Mapping[str, str], run
 
 
 def _all_errors(work: _Work, suite: Suite, observed: str) -> None:
-    for check in suite.checks:
-        work.results.append(
-            CheckResult(
-                check.id, check.severity, check.owner, suite.name, "error", observed, check.because, check.fix, ""
-            )
-        )
+    work.results.extend(_error(check, suite.name, observed) for check in suite.checks)
+
+
+def _error(check: Check, subject: str, observed: str) -> CheckResult:
+    """A check that could not be run."""
+    return CheckResult(check.id, check.severity, check.owner, subject, "error", observed, check.because, check.fix, "")
 
 
 # --- running a suite -------------------------------------------------------------------------------------------------
 
 
-def _plan(database: Database, suite: Suite, schema: str, default_table: str) -> list[Planned]:
+def _plan(
+    work: _Work, database: Database, suite: Suite, schema: str, default_table: str, run: Mapping[str, Any]
+) -> list[Planned]:
     text = _text_of(database, schema)
     plan = []
     for check in suite.checks:
         table = check.on or default_table
-        select = check.select(f"{schema}.{table}", text.get(table, "''"))
-        plan.append(Planned(check, schema, table, select))
+        if check.from_run is not None and check.from_run not in run:
+            work.results.append(_error(check, suite.name, f"the run does not say {check.from_run}"))
+            continue
+        select = check.select(f"{schema}.{table}", text.get(table, "''"), run)
+        approved = check.approval is not None and run.get(check.approval) is True
+        plan.append(Planned(check, schema, table, select, approved))
     return plan
 
 
@@ -308,8 +315,9 @@ def _look_behind(
         return "error", safe_message(error), ()
     if count == 0:
         return "error", "failed, but its SQL finds no violation", ()
-    state: State = "failed" if planned.check.severity == "block" else "warned"
-    return state, f"{count:,} violation{'s' if count != 1 else ''}", _samples(database, planned, suite_key)
+    state: State = "failed" if planned.check.severity == "block" and not planned.approved else "warned"
+    observed = f"{count:,} violation{'s' if count != 1 else ''}{', approved by hand' if planned.approved else ''}"
+    return state, observed, _samples(database, planned, suite_key)
 
 
 def _samples(database: Database, planned: Planned, suite_key: str | None) -> tuple[str, ...]:

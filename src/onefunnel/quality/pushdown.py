@@ -42,12 +42,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Planned:
-    """A check with its SQL, ready to run over `schema.table`."""
+    """A check with its SQL, ready to run over `schema.table`; `approved` when a human said that it may fail."""
 
     check: Check
     schema: str
     table: str
     select: str
+    approved: bool = False
 
     @property
     def qualified(self) -> str:
@@ -128,11 +129,15 @@ class Database:
     def judge(self, plan: Sequence[Planned]) -> dict[str, Judged]:
         """Run the checks, one GX suite per table, and give the outcome by check id.
 
-        A check that GX does not answer for is missing from the result; the gate compares.
+        SQL names its tables itself, so all checks in SQL share the suite of the first table. A check that GX does not
+        answer for is missing from the result; the gate compares.
         """
         judged: dict[str, Judged] = {}
-        for schema, table in dict.fromkeys((p.schema, p.table) for p in plan):
-            checks = [p for p in plan if (p.schema, p.table) == (schema, table)]
+        suites: dict[tuple[str, str], list[Planned]] = {}
+        for planned in plan:
+            home = planned if planned.check.expectation else plan[0]
+            suites.setdefault((home.schema, home.table), []).append(planned)
+        for (schema, table), checks in suites.items():
             try:
                 judged |= self._judge_table(schema, table, checks)
             except Exception as error:
@@ -152,9 +157,8 @@ class Database:
                 expectations.append(_expectation(planned))
             except Exception as error:
                 refused[planned.check.id] = Judged("error", safe_message(error))
-        suite = self._context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
-        definition = gx.ValidationDefinition(name=name, data=asset.add_batch_definition_whole_table(name), suite=suite)
-        result = self._context.validation_definitions.add(definition).run(result_format="BOOLEAN_ONLY")
+        batch = asset.add_batch_definition_whole_table(name).get_batch()
+        result = batch.validate(gx.ExpectationSuite(name, expectations=expectations), result_format="BOOLEAN_ONLY")
         return refused | dict(_outcome(item) for item in result.results)
 
 

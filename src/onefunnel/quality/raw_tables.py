@@ -10,19 +10,25 @@
 | `load_receipt`         | exactly one                                                                                |
 | `load_history`         | one per earlier accepted load of the stream; `n` = 1 is the newest                         |
 | `load_history_columns` | the control totals of those                                                                |
+
+`rows_per_unit` is rows per cell where a file replaces partitions, per file where it replaces files, else per date (or per
+load, where the key has no date). A load that also delivers old account-days again has more rows, but not more per cell.
+`newest_rows` are the rows of the newest date, null where the cells have no date.
 """
 
 # ruff: noqa: S608  (identifiers come from our own reviewed YAML and the catalogue; values are bound or quoted)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from onefunnel.quality.pushdown import Database
-from onefunnel.quality.violations import literal
+from onefunnel.quality.violations import literal, quoted
 
 PARTS = {
     "load_records": "records.parquet",
@@ -42,11 +48,11 @@ _TOTALS = (
 TABLES = {
     "load_receipt": "source varchar, stream varchar, contract varchar, load_id varchar, rows_extracted bigint, "
     "rows_landed bigint, rows_rejected bigint, cells bigint, dates bigint, min_date date, max_date date, "
-    "known_at timestamp, allow_empty boolean, usual_share double, usual_minimum bigint, undeclared_columns varchar[]",
+    "known_at timestamp, allow_empty boolean, usual_share double, usual_minimum bigint, undeclared_columns varchar[], "
+    "rows_per_unit double, newest_rows bigint",
     "load_columns": _TOTALS,
     "load_files": "path varchar, sha256 varchar, bytes bigint, modified_at varchar, rows bigint, rejected bigint",
-    "load_history": "n bigint, load_id varchar, rows bigint, dates bigint, rows_per_date double, "
-    "sum_spend decimal(38, 9)",
+    "load_history": "n bigint, load_id varchar, rows bigint, max_date date, rows_per_unit double, newest_rows bigint",
     "load_history_columns": f"n bigint, {_TOTALS}",
 }
 NAMES = frozenset(PARTS) | frozenset(TABLES)
@@ -68,6 +74,8 @@ def lay_out(database: Database, load: LoadUnderJudgement) -> None:
     Raises:
         duckdb.Error: a Parquet file is missing or damaged, or the receipt does not have the agreed form.
     """
+    newest = _newest_rows(database, load.folder, load.receipt)
+    earlier = [_newest_rows(database, _folder_of(load, receipt), receipt) for receipt in load.history]
     database.rows(f"set allowed_directories = [{literal(str(load.folder))}]")
     database.rows("set enable_external_access = false")
     database.rows("set lock_configuration = true")
@@ -76,12 +84,12 @@ def lay_out(database: Database, load: LoadUnderJudgement) -> None:
         _lay_out_part(database, table, load.folder / file)
     for table, columns in TABLES.items():
         database.rows(f"create table raw.{table} ({columns})")
-    _insert(database, "load_receipt", [_receipt_row(load)])
+    _insert(database, "load_receipt", [(*_receipt_row(load), _rows_per_unit(load.receipt), newest)])
     _insert(database, "load_columns", _total_rows(load.receipt))
     _insert(database, "load_files", [_file_row(file) for file in load.receipt.get("files", [])])
-    for number, receipt in enumerate(load.history, start=1):
-        _insert(database, "load_history", [_history_row(number, receipt)])
-        _insert(database, "load_history_columns", [(number, *row) for row in _total_rows(receipt)])
+    history = list(enumerate(load.history, start=1))
+    _insert(database, "load_history", [(n, *_history_row(receipt), earlier[n - 1]) for n, receipt in history])
+    _insert(database, "load_history_columns", [(n, *row) for n, receipt in history for row in _total_rows(receipt)])
 
 
 def reproduce(select: str, folder: Path) -> str:
@@ -97,10 +105,10 @@ def _lay_out_part(database: Database, table: str, path: Path) -> None:
         database.rows(f"create table raw.{table} ({OPTIONAL_PARTS[table]})")
 
 
-def _insert(database: Database, table: str, rows: Iterable[Sequence[Any]]) -> None:
-    for row in rows:
-        marks = ", ".join("?" for _ in row)
-        database.rows(f"insert into raw.{table} values ({marks})", row)
+def _insert(database: Database, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        row = f"({', '.join('?' for _ in rows[0])})"
+        database.rows(f"insert into raw.{table} values {', '.join([row] * len(rows))}", [v for r in rows for v in r])
 
 
 def _receipt_row(load: LoadUnderJudgement) -> tuple[Any, ...]:
@@ -151,11 +159,40 @@ def _file_row(file: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(file.get(name) for name in ("path", "sha256", "bytes", "modified_at", "rows", "rejected"))
 
 
-def _history_row(number: int, receipt: Mapping[str, Any]) -> tuple[Any, ...]:
-    rows = receipt["rows"]["landed"]
-    dates = _count((receipt.get("covers") or {}).get("dates"))
-    spend = ((receipt.get("control") or {}).get("columns") or {}).get("spend_amount") or {}
-    return number, receipt["load_id"], rows, dates, rows / (dates or 1), _text(spend.get("sum"))
+def _history_row(receipt: Mapping[str, Any]) -> tuple[Any, ...]:
+    covers = receipt.get("covers") or {}
+    return receipt["load_id"], receipt["rows"]["landed"], covers.get("max_date"), _rows_per_unit(receipt)
+
+
+def _rows_per_unit(receipt: Mapping[str, Any]) -> float:
+    covers = receipt.get("covers") or {}
+    units = covers.get("cells" if covers.get("mode") in ("partition", "file") else "dates")
+    return float(receipt["rows"]["landed"] / (_count(units) or 1))
+
+
+def _folder_of(load: LoadUnderJudgement, earlier: Mapping[str, Any]) -> Path:
+    """Loads of a stream lie side by side, as `load=<id>`."""
+    return load.folder.parent / f"load={earlier['load_id']}"
+
+
+def _newest_rows(database: Database, folder: Path, receipt: Mapping[str, Any]) -> int | None:
+    """Rows of the newest date among the cells; None where they have no date, or cannot be read (any more)."""
+    covers, columns = receipt.get("covers") or {}, (receipt.get("control") or {}).get("columns") or {}
+    declared = (receipt.get("declaration") or {}).get("columns") or {}
+    date = next((name for name in covers.get("columns") or [] if (columns.get(name) or {}).get("type") == "date"), None)
+    written = (declared.get(date) or {}).get("format")
+    path = folder / PARTS["load_covers"]
+    if date is None or written is None or not path.is_file():
+        return None
+    day = f"try_strptime({quoted(date)}, {literal(written)})"
+    try:
+        rows = database.rows(
+            f"select sum(control_rows) from read_parquet({literal(str(path))}) where {day} is not null "
+            f"group by {day} order by {day} desc limit 1"
+        )
+    except duckdb.Error:
+        return None
+    return int(rows[0][0]) if rows else None
 
 
 def _count(value: Any) -> int | None:

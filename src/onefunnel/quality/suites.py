@@ -25,7 +25,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from onefunnel.errors import ConfigError
-from onefunnel.quality.violations import NAMED
+from onefunnel.quality.violations import NAMED, literal
 
 Severity = Literal["block", "quarantine", "warn"]
 Owner = Literal["sales", "marketing", "data"]
@@ -33,6 +33,16 @@ Gate = Literal["raw", "marts"]
 
 MAX_BYTES = 256 * 1024
 BUILT_IN = frozenset({"table", "text"})
+# What the run tells the marts gate, as tables: name, columns, types.
+FROM_RUN = {
+    "previous_final_spend": {
+        "source_system": "varchar",
+        "stream": "varchar",
+        "month": "date",
+        "final_until": "date",
+        "spend_amount_rc": "decimal(38, 6)",
+    }
+}
 _PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
@@ -49,6 +59,8 @@ class Check(BaseModel):
 
     `on` is the table whose emptiness makes the check meaningless (the suite's own table unless said otherwise), `key`
     an SQL expression over the violating rows: a surrogate key or a structural name, never text of the source.
+    `from_run` is a table that the run gives (`{its_name}` in the SQL), `approval` what a human may say to turn a failure
+    of this check into a warning.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,32 +77,46 @@ class Check(BaseModel):
     on: Name | None = None
     key: str | None = None
     empty_is_legal: bool | None = None
+    from_run: Literal["previous_final_spend"] | None = None
+    approval: Literal["approve_restatement"] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.expectation is None) == (self.sql is None):
             raise _mistake("say either `expectation:` or `sql:`")
         if self.sql is not None:
-            _check_sql(self.sql, self.params)
+            _check_sql(self.sql, {**self.params, **({self.from_run: 0} if self.from_run else {})})
         if self.expectation is not None:
+            if self.from_run:
+                raise _mistake("`from_run:` belongs to `sql:`")
             _check_expectation(self.expectation, self.kwargs, self.params)
         return self
 
-    def select(self, table: str, text: str) -> str:
+    def select(self, table: str, text: str, run: Mapping[str, Any] | None = None) -> str:
         """The select whose rows are the violations.
 
         Args:
             table: qualified table of the check.
             text: SQL expression that joins all text columns of that table.
+            run: what the run gives; must have `from_run`.
         """
         if self.expectation is not None:
             return NAMED[self.expectation].sql(table, self.kwargs)
         known = {"table": table, "text": text} | {
             name: format(Decimal(str(value)), "f") for name, value in self.params.items()
         }
+        if self.from_run is not None:
+            known[self.from_run] = _inline(FROM_RUN[self.from_run], (run or {})[self.from_run])
         return (
             _PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), self.sql or "").strip().rstrip(";").rstrip()
         )
+
+
+def _inline(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows that the run gives as a subquery: the sealed file is locked, and this way the SQL can be run again anywhere."""
+    lines = [", ".join(f"cast({literal(row[c])} as {kind}) as {c}" for c, kind in columns.items()) for row in rows]
+    none = ", ".join(f"cast(null as {kind}) as {c}" for c, kind in columns.items())
+    return "(" + "\n    union all ".join([f"select {none} where false", *(f"select {line}" for line in lines)]) + ")"
 
 
 def _check_sql(sql: str, params: Mapping[str, object]) -> None:

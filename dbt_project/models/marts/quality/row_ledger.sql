@@ -60,5 +60,5 @@ select
     cast(rows_deduplicated as bigint) as rows_deduplicated,
     cast(rows_quarantined as bigint) as rows_quarantined,
     cast(rows_rejected as bigint) as rows_rejected,
-    cast(rows_extracted - rows_loaded - rows_deduplicated - rows_quarantined - rows_rejected as bigint) as difference
+    cast(rows_extracted - rows_loaded - rows_deduplicated - rows_quarantined - rows_rejected as bigint) as row_difference
 from counted

@@ -1,0 +1,1 @@
+"""Benchmarks as ratios: every figure is held against a yardstick measured in the same call, on the same bytes."""

@@ -1,0 +1,175 @@
+"""The run at several sizes: what each step costs, and what landing and build cost against DuckDB reading the same bytes.
+
+    python -m benchmarks [--scales 1,10,100] [--runs 3] [--out var/bench]
+
+Each step is measured as a process of its own (wall seconds, CPU seconds of it and its children, peak memory of the largest).
+The yardsticks run in turn with the work (A B A B …):
+
+* landing: `onefunnel extract` against DuckDB reading the same CSV files, typed text to Parquet, declared, no sniffing
+* build:   the SQL of the models (dbt's own time per node, summed) against DuckDB reading the landed Parquet and summing it
+* dbt:     the build's CPU time that is not SQL, per node
+
+CPU seconds are the steady figure on a shared machine; wall seconds are shown beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import duckdb
+
+STEPS = (("extract",), ("check", "raw"), ("build",), ("seal",), ("check", "marts"), ("publish",), ("report",))
+
+# One CSV dialect of the company's, read the way landing reads it: declared, all text, in file order.
+READ_CSV = """
+import sys, duckdb
+source, target = sys.argv[1:]
+names = open(source, encoding="utf-8").readline().strip().split(",")
+columns = "{" + ", ".join(f"'{n}': 'VARCHAR'" for n in names) + "}"
+duckdb.execute(f"copy (select * from read_csv('{source}', columns = {columns}, auto_detect = false, strict_mode = true, header = true)) "
+               f"to '{target}' (format parquet, compression zstd)")
+"""
+READ_PARQUET = """
+import sys, duckdb
+print(duckdb.sql(f"select source, d, sum(a) from (select _source as source, spend_date as d, try_cast(replace(spend_amount, ',', '.') "
+                 f"as decimal(18, 6)) as a from read_parquet('{sys.argv[1]}', union_by_name = true)) group by all").fetchall()[:1])
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process cost."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+
+
+def cost_of(command: list[str], environment: dict[str, str]) -> Cost:
+    """Run a command to its end; it must succeed."""
+    before = perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = perf_counter() - before
+    if status:
+        sys.exit(f"{' '.join(command)} failed:\n{process.stderr.read().decode() if process.stderr else ''}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def median(costs: list[Cost]) -> Cost:
+    """The median of each figure."""
+    return Cost(*(statistics.median(getattr(c, name) for c in costs) for name in ("wall", "cpu", "peak_mb")))
+
+
+def onefunnel(*arguments: str) -> list[str]:
+    """A command line of the project."""
+    return [sys.executable, "-m", "onefunnel", *arguments]
+
+
+def measure(scale: float, runs: int) -> tuple[list[dict[str, object]], dict[str, object]]:
+    """Rows of one scale, one per step, and the ratios against the yardsticks."""
+    with tempfile.TemporaryDirectory(prefix="onefunnel-bench-") as folder:
+        costs: dict[str, list[Cost]] = {}
+        yard: dict[str, list[Cost]] = {}
+        details: dict[str, float] = {}
+        for n in range(runs):
+            home = Path(folder) / f"run{n}"
+            environment = {**os.environ, "ONEFUNNEL_HOME": str(home)}
+            day = json.loads(subprocess.run(onefunnel("sandbox", "next-day", "--scale", str(scale)), env=environment, check=True,
+                                            capture_output=True, text=True).stdout)
+            subprocess.run(onefunnel("start", "--run-id", "bench", "--as-of", day["as_of"]), env=environment, check=True, capture_output=True)
+            for step in STEPS:
+                name = " ".join(step)
+                if name == "extract":
+                    details |= _one_source(home, environment, yard, costs)
+                cost = cost_of(onefunnel(*step, "--run-id", "bench"), environment)
+                if name == "extract":  # one source was landed on its own, for its yardstick
+                    one = costs["extract search_ads"][-1]
+                    cost = Cost(cost.wall + one.wall, cost.cpu + one.cpu, max(cost.peak_mb, one.peak_mb))
+                costs.setdefault(name, []).append(cost)
+                if name == "build":
+                    pattern = f"{home}/landing/*/performance_daily/*/records.parquet"
+                    yard.setdefault("read landed", []).append(cost_of([sys.executable, "-c", READ_PARQUET, pattern], environment))
+                    details |= _nodes(home)
+        empty = median([cost_of([sys.executable, "-c", "import duckdb"], dict(os.environ)) for _ in range(runs)])
+        rows = _count(home)
+    total = sum(median(c).cpu for n, c in costs.items() if n in {" ".join(s) for s in STEPS})
+    table = [{"scale": scale, "rows": rows, "step": name, "wall_s": round(median(costs[name]).wall, 2), "cpu_s": round(median(costs[name]).cpu, 2),
+              "share_of_cpu": round(median(costs[name]).cpu / total, 3), "peak_mb": round(median(costs[name]).peak_mb)}
+             for name in (" ".join(s) for s in STEPS)]
+    start_up = median(costs["start-up"]).cpu
+    ratios = {
+        "scale": scale, "rows": rows, "bytes_of_the_csv": int(details["csv_bytes"]),
+        "landing_cpu_to_duckdb": round((median(costs["extract search_ads"]).cpu - start_up)
+                                       / max(0.01, median(yard["read csv"]).cpu - empty.cpu), 2),
+        "models_seconds_to_duckdb_cpu": round(details["node_seconds"] / max(0.01, median(yard["read landed"]).cpu - empty.cpu), 2),
+        "dbt_nodes": int(details["nodes"]),
+        "dbt_overhead_ms_per_node": round(1000 * (median(costs["build"]).cpu - details["node_seconds"] - start_up) / details["nodes"], 1),
+    }
+    return table, ratios
+
+
+def _one_source(home: Path, environment: dict[str, str], yard: dict[str, list[Cost]], costs: dict[str, list[Cost]]) -> dict[str, float]:
+    """Landing one CSV source and DuckDB reading its file, in turn; and what it costs to start the command line at all."""
+    file = next((home / "drop" / "search_ads").glob("performance_*.csv"))
+    costs.setdefault("start-up", []).append(cost_of(onefunnel("loads", "list", "--json"), environment))
+    costs.setdefault("extract search_ads", []).append(cost_of(onefunnel("extract", "--source", "search_ads", "--run-id", "bench"), environment))
+    yard.setdefault("read csv", []).append(cost_of([sys.executable, "-c", READ_CSV, str(file), str(home / "yard.parquet")], environment))
+    return {"csv_bytes": float(file.stat().st_size)}
+
+
+def _nodes(home: Path) -> dict[str, float]:
+    """dbt's own account of the build: number of nodes and the seconds spent in them."""
+    results = json.loads((home / "dbt" / "target" / "run_results.json").read_text())["results"]
+    return {"nodes": float(len(results)), "node_seconds": sum(r["execution_time"] for r in results)}
+
+
+def _count(home: Path) -> int:
+    with duckdb.connect() as db:
+        row = db.execute(f"select count(*) from read_parquet('{home}/landing/*/performance_daily/*/records.parquet', union_by_name = true)").fetchone()
+        return int(row[0]) if row else 0
+
+
+def _markdown(rows: list[dict[str, object]]) -> str:
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return "\n".join([*lines, *("| " + " | ".join(str(r[n]) for n in names) + " |" for r in rows)])
+
+
+def main() -> None:
+    """Measure, print markdown, write CSV."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scales", default="1,10,100", help="sizes of the sandbox company; 1 is about 4,300 rows of spend")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("var/bench"))
+    chosen = parser.parse_args()
+    steps: list[dict[str, object]] = []
+    ratios: list[dict[str, object]] = []
+    for scale in (float(s) for s in chosen.scales.split(",")):
+        print(f"scale {scale:g} …", file=sys.stderr, flush=True)
+        table, ratio = measure(scale, chosen.runs)
+        steps += table
+        ratios.append(ratio)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("steps", steps), ("ratios", ratios)):
+        with (chosen.out / f"{name}.csv").open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__}\n")
+    print(_markdown(steps) + "\n\n" + _markdown(ratios))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The DAGs: what they are made of, and one real run each way: `dags test`, and over REST in a real Airflow."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import PROJECT, Home
+
+from onefunnel.orchestrator import airflow, environment
+from onefunnel.paths import Paths
+
+CHAIN = ["start", "extract", "check_raw", "build", "seal", "check_marts", "publish", "report"]
+INSPECT = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+sys.path.insert(0, sys.argv[1])  # as a DAG bundle does
+bag = DagBag(sys.argv[1])
+print(json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: {
+    "tasks": {t.task_id: {"retries": t.retries, "timeout": t.execution_timeout is not None, "owner": t.owner, "callback": bool(t.on_failure_callback),
+              "backoff": bool(t.retry_exponential_backoff), "outlets": [o.name for o in t.outlets], "down": sorted(t.downstream_task_ids),
+              "mapped": t.is_mapped} for t in d.tasks},
+    "doc": d.doc_md or "", "tags": sorted(d.tags), "params": sorted(d.params), "catchup": d.catchup, "schedule": str(d.schedule)} for d in bag.dags.values()}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """An installation of the sandbox company, with the project's own pipeline.yml."""
+    home = Home(tmp_path_factory.mktemp("airflow") / "home")
+    home.path.mkdir()
+    # Without its schedule: a DAG that is unpaused starts its latest scheduled run by itself, for the real date.
+    home.config.write_text(re.sub(r"(?m)^schedule:.*$", "schedule: null", (PROJECT / "pipeline.yml").read_text()))
+    return home
+
+
+def airflow_environment(home: Home, port: int = 8080) -> dict[str, str]:
+    os.environ.update({k: v for k, v in home.environment.items() if k.startswith("ONEFUNNEL_")})
+    return {**environment(Paths(home.path, home.project), port), "ONEFUNNEL_CONFIG": str(home.config)}
+
+
+def test_dag_files_import_only_what_they_may() -> None:
+    allowed = {"airflow.sdk", "airflow.sdk.exceptions", "onefunnel.settings", "steps", *sys.stdlib_module_names}
+    for path in (PROJECT / "dags").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {n for n in names if n not in allowed and n.split(".")[0] not in allowed} == set(), path
+
+
+@pytest.mark.airflow
+@pytest.mark.xdist_group("airflow")
+def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
+    done = subprocess.run([sys.executable, "-c", INSPECT, str(PROJECT / "dags")], env=airflow_environment(sandbox), capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert found["errors"] == {}
+    assert set(found["dags"]) == {"revenue_daily", "revenue_backfill"}
+    for dag in found["dags"].values():
+        assert sorted(dag["tasks"]) == sorted(CHAIN)
+        for here, after in zip(CHAIN, CHAIN[1:], strict=False):
+            assert dag["tasks"][here]["down"] == [after]
+        for task in dag["tasks"].values():
+            assert (task["retries"], task["timeout"], task["callback"], task["backoff"], task["owner"]) == (3, True, True, True, "data")
+        assert dag["tasks"]["extract"]["mapped"]
+        assert dag["tasks"]["publish"]["outlets"] == ["marts/revenue"]
+        assert dag["doc"].strip().startswith("# revenue_")
+        assert "onefunnel" in dag["tags"]
+        assert not dag["catchup"]
+    assert found["dags"]["revenue_backfill"]["params"] == ["as_of", "first_day", "last_day"]
+
+
+@pytest.fixture(scope="module")
+def demo(sandbox: Home) -> str:
+    """Day 1 through `onefunnel demo`: a DAG run in real Airflow without a server; what it printed."""
+    done = sandbox.cli("demo", timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.airflow
+@pytest.mark.xdist_group("airflow")
+def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo: str) -> None:
+    for words in ("Loaded", "Checked raw", "Checked build", "Checked marts", "Readers see", "index.html", "search_ads"):
+        assert words in demo
+    assert (sandbox.path / "published" / "site" / "index.html").is_file()
+    assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 3000
+
+
+class Api:
+    """Airflow's REST API, logged in."""
+
+    def __init__(self, home: Home, port: int) -> None:
+        self.base = f"http://127.0.0.1:{port}"
+        passwords = json.loads((home.path / "airflow" / "simple_auth_manager_passwords.json.generated").read_text())
+        user, password = next(iter(passwords.items()))
+        reply = requests.post(f"{self.base}/auth/token", json={"username": user, "password": password}, timeout=30)
+        reply.raise_for_status()
+        self.headers = {"Authorization": f"Bearer {reply.json()['access_token']}"}
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        reply = requests.request(method, f"{self.base}/api/v2/{path}", headers=self.headers, json=body or None, timeout=60)
+        assert reply.ok, (path, reply.status_code, reply.text[:500])
+        return reply.json()
+
+    def log_of(self, run_id: str, task: str, map_index: int = -1) -> str:
+        text = self.call("GET", f"dags/revenue_daily/dagRuns/{run_id}/taskInstances/{task}/logs/1?map_index={map_index}&full_content=true")
+        return json.dumps(text)
+
+
+@pytest.fixture(scope="module")
+def api(sandbox: Home, demo: str) -> Iterator[Api]:
+    """`airflow standalone` over the demo's state, as `make up` starts it, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (sandbox.path / "standalone.log").open("w")
+    process = subprocess.Popen(airflow("standalone"), env=airflow_environment(sandbox, port), stdout=log, stderr=log,
+                               start_new_session=True, cwd=PROJECT)
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                health = requests.get(f"http://127.0.0.1:{port}/api/v2/monitor/health", timeout=5).json()
+                if health["scheduler"]["status"] == "healthy" and health["dag_processor"]["status"] == "healthy":
+                    break
+            except (requests.RequestException, ValueError, KeyError):
+                pass
+            assert time.monotonic() < deadline, Path(log.name).read_text()[-3000:]
+            assert process.poll() is None, Path(log.name).read_text()[-3000:]
+            time.sleep(1)
+        yield Api(sandbox, port)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.airflow
+@pytest.mark.xdist_group("airflow")
+def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Home, api: Api) -> None:
+    deadline = time.monotonic() + 120
+    while not any(d["dag_id"] == "revenue_daily" for d in api.call("GET", "dags?limit=50")["dags"]):
+        assert time.monotonic() < deadline, "the DAG was not found"
+        time.sleep(1)
+    dag = api.call("GET", "dags/revenue_daily")
+    assert dag["is_paused"], "DAGs start paused"
+
+    first = api.call("GET", "dags/revenue_daily/dagRuns")["dag_runs"]
+    assert [r["state"] for r in first] == ["success"], "the demo's run is visible"
+    assert "fct_ad_spend" in api.log_of(first[0]["dag_run_id"], "build"), "with its log and the per-model table"
+    assert "search_ads" in api.log_of(first[0]["dag_run_id"], "extract", map_index=0), "and its mapped extracts"
+
+    day = sandbox.ok("sandbox", "next-day")
+    api.call("PATCH", "dags/revenue_daily", is_paused=False)
+    triggered = api.call("POST", "dags/revenue_daily/dagRuns", logical_date=None, conf={"as_of": day["as_of"]})["dag_run_id"]
+    deadline = time.monotonic() + 400
+    while (state := api.call("GET", f"dags/revenue_daily/dagRuns/{triggered}")["state"]) in ("queued", "running"):
+        assert time.monotonic() < deadline
+        time.sleep(2)
+    tasks = api.call("GET", f"dags/revenue_daily/dagRuns/{triggered}/taskInstances")["task_instances"]
+    assert state == "success", {t["task_id"]: t["state"] for t in tasks}
+    assert len([t for t in tasks if t["task_id"] == "extract"]) == 5
+    assert sandbox.ok("status", "--json")["readers_see"]["as_of"] == day["as_of"].replace("T", " ").replace("Z", "")
+    assert any(a["name"] == "marts/revenue" for a in api.call("GET", "assets")["assets"])

@@ -1,0 +1,719 @@
+"""Every shipped check is proven able to fail: a fault travels the command line and turns exactly that check red.
+
+Raw: one installation with one source per check, each with a fault file of its own; one `extract`, one `check raw`.
+Marts: a sealed file of a real run, one statement on a copy of it, then the step that the command line runs.
+The tables of faults must have exactly the ids of the shipped YAML, and each raw fault passes unnoticed once its check is
+gone from the YAML: a check that is removed makes this module fail.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import world
+from conftest import PROJECT, Home
+
+from onefunnel import pipeline, publish
+from onefunnel.errors import GateFailed
+from onefunnel.landing import read_receipt, sha256_of
+from onefunnel.ledger import Ledger
+from onefunnel.paths import Paths
+from onefunnel.quality import gate
+from onefunnel.quality.gate import LoadUnderJudgement
+from onefunnel.quality.pushdown import Judge
+from onefunnel.quality.suites import Suites, load_suites
+from onefunnel.sandbox.company import Company
+
+EXPECTATIONS = PROJECT / "expectations"
+SUITES = load_suites(EXPECTATIONS)
+RAW, MARTS = SUITES.declared("raw"), SUITES.declared("marts")
+SEVERITY = {c.id: c.severity for kind in (SUITES.raw, SUITES.marts) for s in kind.values() for c in s.checks}
+PERSON = "jane.doe@example.com"
+
+
+def without(check_id: str) -> Suites:
+    """The shipped expectations after somebody removed one entry."""
+
+    def pruned(suites: Any) -> dict[str, Any]:
+        return {n: replace(s, checks=tuple(c for c in s.checks if c.id != check_id)) for n, s in suites.items()}
+
+    return Suites(pruned(SUITES.raw), pruned(SUITES.marts))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_judge() -> Iterator[None]:
+    """One GX context for what is judged in this process: making one takes longer than judging."""
+    judge = cache(Judge)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "Judge", judge)
+        yield
+
+
+# -- raw: what is declared, and what a source delivers ----------------------------------------------------------------
+
+
+@dataclass
+class Sheet:
+    """A CSV file in the making: faults change its header or its rows, or add lines that are no records."""
+
+    day: str
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[str] = field(default_factory=list)
+
+    def set(self, column: str, value: str, rows: int) -> None:
+        """Put a value into a column of the first rows."""
+        for row in self.rows[:rows]:
+            row[self.header.index(column)] = value
+
+    def text(self) -> str:
+        return "".join(line + "\n" for line in [",".join(self.header), *map(",".join, self.rows), *self.lines])
+
+
+CONTRACTS: dict[str, dict[str, Any]] = {
+    "performance_daily": {
+        "key": ["spend_date", "ad_account_id", "campaign_id"],
+        "replaces": "partition",
+        "partition": ["ad_account_id", "spend_date"],
+        "columns": {
+            "spend_date": {"from": "day", "format": "%Y-%m-%d"},
+            "ad_account_id": {"from": "account"},
+            "campaign_id": {"from": "campaign"},
+            "level": {"value": "campaign"},
+            "channel": {"value": "paid_search"},
+            "currency": {"from": "currency"},
+            "spend_amount": {"from": "cost"},
+            "clicks": {"from": "clicks"},
+        },
+    },
+    "campaigns": {
+        "key": ["ad_account_id", "campaign_id"],
+        "replaces": "file",
+        "columns": {
+            "ad_account_id": {"from": "account"},
+            "campaign_id": {"from": "campaign"},
+            "campaign_name": {"from": "name"},
+            "started_on": {"from": "start", "format": "%Y-%m-%d"},
+        },
+    },
+    "ad_accounts": {
+        "key": ["ad_account_id"],
+        "replaces": "file",
+        "columns": {
+            "ad_account_id": {"from": "account"},
+            "ad_account_name": {"from": "name"},
+            "currency": {"from": "currency"},
+            "time_zone": {"from": "zone"},
+        },
+    },
+    "fx_rates": {
+        "key": ["rate_date", "base_currency", "quote_currency"],
+        "replaces": "keys",
+        "columns": {
+            "rate_date": {"from": "day", "format": "%Y-%m-%d"},
+            "base_currency": {"from": "base"},
+            "quote_currency": {"from": "quote"},
+            "rate": {"from": "rate"},
+        },
+    },
+}
+ROWS = 60  # three accounts with twenty campaigns each
+
+
+def sheet(contract: str, day: str) -> Sheet:
+    """A good delivery of a day."""
+    n = int(day[-2:])
+    makers: dict[str, Callable[[int], list[str]]] = {
+        "performance_daily": lambda i: [day, f"a{i % 3}", f"c{i}", "EUR", f"{100 + i + n}.25", str(i)],
+        "campaigns": lambda i: [f"a{i % 3}", f"c{i}", f"Campaign {i} as of {day}", "2025-12-01"],
+        "ad_accounts": lambda i: [f"a{i}", f"Account {i} as of {day}", "EUR", "Europe/Berlin"],
+        "fx_rates": lambda i: [day, "EUR", f"{chr(65 + i // 26)}{chr(65 + i % 26)}X", f"1.0{n}5"],
+    }
+    header = [c["from"] for c in CONTRACTS[contract]["columns"].values() if "from" in c]
+    return Sheet(day, header, [makers[contract](i) for i in range(ROWS)])
+
+
+@dataclass(frozen=True)
+class RawFault:
+    """What goes wrong in a file, which lesser checks rightly speak up as well, and whether earlier loads are needed.
+
+    `receipt` is for what no file can express: it changes the receipt of the landed load.
+    """
+
+    plant: Callable[[Sheet], object]
+    also: frozenset[str] = frozenset()
+    history: bool = False
+    receipt: Callable[[dict[str, Any]], object] | None = None
+
+
+def raw(plant: Callable[[Sheet], object], *also: str, history: bool = False) -> RawFault:
+    return RawFault(plant, frozenset(also), history)
+
+
+def nothing(_: Sheet) -> None:
+    """The file is good."""
+
+
+def keep(rows: int) -> Callable[[Sheet], object]:
+    return lambda s: s.rows.__delitem__(slice(rows, None))
+
+
+def broken_lines(count: int) -> Callable[[Sheet], object]:
+    return lambda s: s.lines.extend(["one field"] * count)
+
+
+def one_more_column(s: Sheet) -> None:
+    s.header.append("note")
+    for row in s.rows:
+        row.append(PERSON)
+
+
+def thin_correction(s: Sheet) -> None:
+    """An earlier day once more, with nine of twenty rows per account: the newest day is not touched."""
+    keep(27)(s)
+    s.set("day", HISTORY_DAYS[-1], 27)
+
+
+def no_receipt_balance(receipt: dict[str, Any]) -> None:
+    receipt["rows"]["extracted"] += 1
+
+
+def in_every_contract(contract: str, empty: str) -> dict[str, RawFault]:
+    return {
+        # The stream declares at least five rows; a file without any record does not get as far as the gate.
+        f"{contract}_rows_are_present": raw(keep(3)),
+        f"{contract}_volume_is_usual": raw(
+            thin_correction if contract == "performance_daily" else keep(29), history=True
+        ),
+        # No file can make the connector lose a record, so the receipt of the landed load is changed.
+        f"{contract}_receipt_balances": RawFault(nothing, receipt=no_receipt_balance),
+        f"{contract}_records_are_readable": raw(broken_lines(21), f"{contract}_every_record_is_readable"),
+        f"{contract}_every_record_is_readable": raw(broken_lines(1)),
+        f"{contract}_required_values_are_filled": raw(lambda s: s.set(empty, "", 21)),
+        f"{contract}_columns_are_declared": raw(one_more_column),
+    }
+
+
+def unreadable(contract: str, column: str, value: str, rows: int, check: str) -> dict[str, RawFault]:
+    every = f"{contract}_every_value_is_readable"
+    return {
+        f"{contract}_{check}": raw(lambda s: s.set(column, value, rows), every),
+        every: raw(lambda s: s.set(column, value, 1)),
+    }
+
+
+RAW_FAULTS: dict[str, RawFault] = {
+    **in_every_contract("performance_daily", "cost"),
+    **in_every_contract("campaigns", "campaign"),
+    **in_every_contract("ad_accounts", "zone"),
+    **in_every_contract("fx_rates", "rate"),
+    **unreadable("performance_daily", "currency", "euro", 21, "currency_is_a_code"),
+    **unreadable("performance_daily", "cost", "1.25 EUR", 21, "required_values_are_readable"),
+    **unreadable("ad_accounts", "currency", "euro", 6, "currency_is_a_code"),
+    **unreadable("fx_rates", "rate", "1/2", 21, "required_values_are_readable"),
+    "campaigns_every_value_is_readable": raw(lambda s: s.set("start", "01.12.2025", 1)),
+    "performance_daily_newest_day_is_complete": raw(
+        lambda s: s.rows.__setitem__(slice(None), [row for row in s.rows if row[1] == "a0"]), history=True
+    ),
+    "performance_daily_dates_are_plausible": raw(lambda s: s.set("day", "2026-02-15", 1)),
+    "performance_daily_negative_spend_is_rare": raw(lambda s: s.set("cost", "-5.00", 6)),
+    "performance_daily_amounts_are_usual": raw(
+        lambda s: [row.__setitem__(4, f"{float(row[4]) * 100:.2f}") for row in s.rows], history=True
+    ),
+    "campaigns_dates_are_plausible": raw(lambda s: s.set("start", "1999-12-01", 1)),
+    "ad_accounts_time_zone_is_known": raw(lambda s: s.set("zone", "Europe/Bielefeld", 1)),
+    "fx_rates_dates_are_plausible": raw(lambda s: s.set("day", "1999-12-31", 1)),
+    "fx_rates_are_positive": raw(lambda s: s.set("rate", "0", 1)),
+    "fx_rates_are_usual": raw(lambda s: s.set("rate", "110", 1), history=True),
+}
+HISTORY_DAYS = [f"2026-01-0{n}" for n in range(1, 6)]
+LAST_DAY = "2026-01-06"
+
+
+def contract_of(check_id: str) -> str:
+    return next(name for name in CONTRACTS if check_id.startswith(name))
+
+
+def morning_after(day: str) -> str:
+    return f"2026-01-{int(day[-2:]) + 1:02d}T06:00:00Z"
+
+
+@dataclass(frozen=True)
+class JudgedLoads:
+    """What the command line found: per source the state of its load and the state of each check."""
+
+    home: Home
+    exit_code: int
+    message: str
+    loads: dict[str, dict[str, Any]]
+    checks: dict[str, dict[str, dict[str, Any]]]
+
+    def not_passed(self, source: str) -> set[str]:
+        return {name for name, row in self.checks[source].items() if row["state"] != "passed"}
+
+    def under_judgement(self, source: str) -> LoadUnderJudgement:
+        """The load as the gate got it."""
+        folders = self.home.path / "landing" / source / contract_of(source)
+        receipts = [read_receipt(p) for p in sorted(folders.glob("load=*"))]
+        load = self.loads[source]["load_id"]
+        this = next(r for r in receipts if r["load_id"] == load)
+        return LoadUnderJudgement(load, folders / f"load={load}", this, [r for r in reversed(receipts) if r is not this])
+
+
+@pytest.fixture(scope="module")
+def loads(tmp_path_factory: pytest.TempPathFactory) -> JudgedLoads:
+    """One installation, one source per check: earlier loads where a check needs them, then every fault at once."""
+    home = Home(tmp_path_factory.mktemp("raw") / "home")
+    sources = {**{f"{contract}_healthy": raw(nothing, history=True) for contract in CONTRACTS}, **RAW_FAULTS}
+    declared = {
+        name: {
+            "connector": "files",
+            "root": f"drop/{name}",
+            "streams": {
+                contract_of(name): {**CONTRACTS[contract_of(name)], "files": "*.csv", "usual_rows": {"minimum": 5}}
+            },
+        }
+        for name in sources
+    }
+
+    def deliver(day: str, faults: dict[str, RawFault]) -> None:
+        home.declare(sources={name: declared[name] for name in faults}, as_of=morning_after(day))
+        for name, fault in faults.items():
+            delivered = sheet(contract_of(name), day)
+            fault.plant(delivered)
+            home.drop(f"../{name}/data.csv", delivered.text())
+
+    for day in HISTORY_DAYS:
+        deliver(day, {name: raw(nothing) for name, fault in sources.items() if fault.history})
+        home.ok("extract", "--run-id", f"history-{day}")
+        if day == HISTORY_DAYS[-1]:
+            home.ok("check", "raw", "--run-id", f"history-{day}")
+        assert home.cli("unlock").returncode == 0  # these runs are not carried on
+    deliver(LAST_DAY, sources)
+    home.ok("extract", "--run-id", "faults")
+    newest = {row["source"]: row for row in home.loads()}
+    for name, fault in sources.items():
+        if fault.receipt is not None:
+            path = home.path / "landing" / name / contract_of(name) / f"load={newest[name]['load_id']}" / "receipt.json"
+            receipt = json.loads(path.read_text())
+            fault.receipt(receipt)
+            path.write_text(json.dumps(receipt))
+    done = home.cli("check", "raw", "--run-id", "faults")
+
+    newest = {row["source"]: row for row in home.loads()}
+    source_of = {row["load_id"]: name for name, row in newest.items()}
+    checks: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in newest}
+    for row in ledger_of(home).checks("faults"):
+        checks[source_of[row["subject"]]][row["check_id"]] = row
+    return JudgedLoads(home, done.returncode, done.stderr, newest, checks)
+
+
+def ledger_of(home: Home) -> Ledger:
+    paths = Paths(home.path, home.project)
+    return Ledger(paths.ledger, paths.locks)
+
+
+raw_group = pytest.mark.xdist_group("planted raw faults")
+
+
+@raw_group
+def test_every_raw_check_has_a_planted_fault() -> None:
+    assert set(RAW_FAULTS) == set(RAW)
+
+
+@raw_group
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_good_files_pass_every_raw_check(loads: JudgedLoads, contract: str) -> None:
+    source = f"{contract}_healthy"
+    assert loads.loads[source]["state"] == "accepted"
+    assert loads.not_passed(source) == set()
+    assert set(loads.checks[source]) == {c.id for c in SUITES.raw[contract].checks}
+
+
+@raw_group
+def test_the_raw_gate_says_no_and_names_no_person(loads: JudgedLoads) -> None:
+    assert loads.exit_code == 1
+    assert "load(s) of required sources are refused" in loads.message
+    assert PERSON not in loads.message and PERSON not in json.dumps(loads.checks)
+
+
+@raw_group
+@pytest.mark.parametrize("check_id", RAW)
+def test_a_fault_file_turns_exactly_its_check_red(
+    loads: JudgedLoads, check_id: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    also, blocks = RAW_FAULTS[check_id].also, SEVERITY[check_id] == "block"
+    assert loads.not_passed(check_id) == {check_id} | also
+    assert loads.checks[check_id][check_id]["state"] == ("failed" if blocks else "warned")
+    assert loads.loads[check_id]["state"] == ("refused" if blocks else "accepted")
+    assert set(loads.checks[check_id]) == {c.id for c in SUITES.raw[contract_of(check_id)].checks}
+
+    monkeypatch.setattr(gate, "load_suites", lambda _: without(check_id))
+    [blind] = gate.check_raw([loads.under_judgement(check_id)], EXPECTATIONS).values()
+    assert {r.check_id for r in blind.results if r.state != "passed"} == also
+    record_property("proven check", check_id)
+
+
+# -- marts --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MartsFault:
+    """Statements on a copy of the sealed file, and the lesser checks that rightly speak up as well."""
+
+    sql: str
+    also: frozenset[str] = frozenset()
+
+
+def mart(sql: str, *also: str) -> MartsFault:
+    return MartsFault(sql, frozenset(also))
+
+
+def personal(table: str, column: str) -> MartsFault:
+    return mart(f"update {table} set {column} = 'for {PERSON}' where rowid = 0")
+
+
+def noted(table: str) -> MartsFault:
+    return mart(f"alter table {table} add column note varchar; update {table} set note = '{PERSON}' where rowid = 0")
+
+
+def doubled(table: str, *also: str) -> MartsFault:
+    return mart(f"insert into {table} select * from {table} where rowid = 0", *also)
+
+
+FACT = "marts.fct_ad_spend"
+ONE = f"spend_key = (select min(spend_key) from {FACT} where currency = 'USD' and source_system = 'search_ads')"
+
+
+def earlier_version(known_to: str, key: str = "'earlier'") -> MartsFault:
+    """One more version of a row, known from 1 March on."""
+    return mart(
+        f"insert into {FACT} select * replace ({key} as spend_key, timestamp '2026-03-01' as known_from,"
+        f" timestamp '{known_to}' as known_to, false as is_current) from {FACT} where {ONE}"
+    )
+
+
+def copied(table: str, where: str, **columns: str) -> MartsFault:
+    """One more row like another, but for some columns."""
+    replaced = ", ".join(f"{value} as {name}" for name, value in columns.items())
+    return mart(f"insert into {table} select * replace ({replaced}) from {table} where {where}")
+
+
+CAMPAIGN = "campaign_key = (select min(campaign_key) from marts.dim_campaign where campaign_key <> '-1')"
+LEDGER_ROW = "contract = 'performance_daily' and source_system = 'search_ads'"
+
+MARTS_FAULTS: dict[str, MartsFault] = {
+    "fct_ad_spend_columns_are_published": mart(f"alter table {FACT} drop column source_tz"),
+    "fct_ad_spend_key_is_unique": earlier_version("2026-03-02", key="spend_key"),
+    "fct_ad_spend_keys_are_filled": mart(f"update {FACT} set ad_account_id = null where {ONE}"),
+    "fct_ad_spend_versions_have_a_duration": earlier_version("2026-03-01"),
+    "fct_ad_spend_current_means_open_ended": mart(f"update {FACT} set known_to = timestamp '9998-12-31' where {ONE}"),
+    "fct_ad_spend_versions_are_disjoint": earlier_version("2026-04-01 07:00"),
+    "fct_ad_spend_has_one_level_per_account_and_day": mart(f"update {FACT} set level = 'ad' where {ONE}"),
+    "fct_ad_spend_is_converted_at_its_rate": mart(
+        f"update {FACT} set spend_amount_rc = spend_amount_rc + 0.000001 where {ONE}"
+    ),
+    "fct_ad_spend_has_a_real_rate": mart(
+        f"update {FACT} set fx_rate = 1, spend_amount_rc = spend_amount, claimed_value_amount_rc = claimed_value_amount"
+        f" where {ONE}"
+    ),
+    "fct_ad_spend_rate_is_recent": mart(f"update {FACT} set fx_date = spend_date - 8 where {ONE}"),
+    "fct_ad_spend_joins_lose_nothing": mart(f"update {FACT} set campaign_version_key = 'gone' where {ONE}"),
+    "fct_ad_spend_is_not_in_the_future": mart(
+        f"update {FACT} set spend_date = date '2026-04-02', fx_date = date '2026-04-02' where {ONE}"
+    ),
+    "fct_ad_spend_is_not_abandoned": mart(
+        "update metadata.run_info set as_of = timestamp '2026-04-15 06:00'", "fct_ad_spend_every_source_is_fresh"
+    ),
+    "fct_ad_spend_every_source_is_fresh": mart("update metadata.run_info set as_of = timestamp '2026-04-02 06:00'"),
+    # Rates are changed too, so that each row is still converted rightly: only the published version tells.
+    "fct_ad_spend_final_days_are_unchanged": mart(
+        f"update {FACT} set fx_rate = 2, spend_amount_rc = spend_amount * 2,"
+        " claimed_value_amount_rc = claimed_value_amount * 2 where currency = 'USD' and is_final"
+    ),
+    "fct_ad_spend_is_mapped_to_channels": mart(
+        f"update {FACT} set channel = 'unmapped',"
+        " channel_key = (select channel_key from marts.dim_channel where channel = 'unmapped') where channel = 'video'"
+    ),
+    "fct_ad_spend_clicks_follow_impressions": mart(
+        f"update {FACT} set clicks = impressions + 1 where source_system = 'search_ads'"
+    ),
+    "fct_ad_spend_holds_no_personal_text": personal(FACT, "source_tz"),
+    "dim_date_key_is_unique": doubled("marts.dim_date", "dim_date_has_no_gaps"),
+    "dim_date_keys_are_filled": mart("insert into marts.dim_date (date_day) values (null)", "dim_date_has_no_gaps"),
+    "dim_date_has_no_gaps": mart("delete from marts.dim_date where date_day = date '2026-06-01'"),
+    "dim_date_holds_no_personal_text": noted("marts.dim_date"),
+    "dim_channel_key_is_unique": doubled("marts.dim_channel"),
+    "dim_channel_keys_are_filled": mart("update marts.dim_channel set channel = null where channel = 'email'"),
+    "dim_channel_holds_no_personal_text": personal("marts.dim_channel", "channel_name"),
+    "dim_campaign_key_is_unique": copied("marts.dim_campaign", CAMPAIGN, campaign_key="'other'"),
+    "dim_campaign_keys_are_filled": mart(f"update marts.dim_campaign set campaign_key = null where {CAMPAIGN}"),
+    "dim_campaign_versions_are_disjoint": copied("marts.dim_campaign", CAMPAIGN, campaign_version_key="'other'"),
+    "dim_campaign_has_an_unknown_member": mart("delete from marts.dim_campaign where campaign_key = '-1'"),
+    "dim_campaign_holds_no_personal_text": personal("marts.dim_campaign", "campaign_name"),
+    "run_info_has_one_row": copied("metadata.run_info", "true", run_id="'other'"),
+    "run_info_is_complete": mart("update metadata.run_info set reporting_currency = 'euro'"),
+    "run_info_holds_no_personal_text": personal("metadata.run_info", "company"),
+    "dq_status_key_is_unique": doubled("metadata.dq_status"),
+    "dq_status_keys_are_filled": mart("update metadata.dq_status set source_system = null where rowid = 0"),
+    "dq_status_speaks_of_every_fact": mart("delete from metadata.dq_status where mart = 'fct_ad_spend'"),
+    "dq_status_required_sources_have_delivered": mart(
+        "update metadata.dq_status set is_never_delivered = true where is_required", "dq_status_sources_are_not_stale"
+    ),
+    "dq_status_sources_are_not_stale": mart(
+        "update metadata.dq_status set stale_since = timestamp '2026-03-30 06:00' where rowid = 0"
+    ),
+    "dq_status_holds_no_personal_text": personal("metadata.dq_status", "owner"),
+    "dq_check_history_key_is_unique": doubled("metadata.dq_check_history"),
+    "dq_check_history_keys_are_filled": mart("update metadata.dq_check_history set gate = null where rowid = 0"),
+    "dq_check_history_states_are_known": mart(
+        "update metadata.dq_check_history set state = 'skipped' where rowid = 0"
+    ),
+    "dq_check_history_holds_no_personal_text": personal("metadata.dq_check_history", "observed"),
+    "metric_definitions_key_is_unique": doubled("metadata.metric_definitions"),
+    "metric_definitions_are_complete": mart("update metadata.metric_definitions set description = ' ' where rowid = 0"),
+    "metric_definitions_holds_no_personal_text": personal("metadata.metric_definitions", "description"),
+    "row_ledger_key_is_unique": doubled("metadata.row_ledger"),
+    "row_ledger_balances": mart("update metadata.row_ledger set rows_loaded = rows_loaded - 1 where rowid = 0"),
+    "row_ledger_quarantine_is_small": mart(
+        f"update metadata.row_ledger set rows_quarantined = 22, rows_loaded = rows_loaded - 22 where {LEDGER_ROW}",
+        "row_ledger_has_no_quarantine",
+    ),
+    "row_ledger_has_no_quarantine": mart(
+        f"update metadata.row_ledger set rows_quarantined = 1, rows_loaded = rows_loaded - 1 where {LEDGER_ROW}"
+    ),
+    "row_ledger_holds_no_personal_text": personal("metadata.row_ledger", "stream"),
+    "reconciliation_key_is_unique": copied(
+        "metadata.reconciliation", "rowid = 0", control_amount="0", fact_amount="0", held_amount="0",
+        quarantined_amount="0", deduplicated_amount="0", repeated_by_level_amount="0",
+    ),
+    "reconciliation_has_no_difference": mart(
+        "update metadata.reconciliation set difference = 0.000001, control_amount = control_amount + 0.000001"
+        " where rowid = 0"
+    ),
+    "reconciliation_adds_up": mart(
+        "update metadata.reconciliation set control_amount = control_amount + 1 where rowid = 0"
+    ),
+    "reconciliation_is_about_this_file": mart(f"delete from {FACT} where {ONE}"),
+    "reconciliation_holds_no_personal_text": noted("metadata.reconciliation"),
+    "quarantine_summary_key_is_unique": doubled("metadata.quarantine_summary"),
+    "quarantine_summary_held_back_spend_is_small": copied(
+        "metadata.quarantine_summary", "rowid = 0", quarantine_key="'other'", reason="'missing_fx_rate'",
+        quarantined_rows="500",
+    ) ,
+    "quarantine_summary_quarantined_money_is_small": mart(
+        "update metadata.quarantine_summary set amount = 1000000000 where rowid = 0"
+    ),
+    "quarantine_summary_nothing_is_held_back": copied(
+        "metadata.quarantine_summary", "rowid = 0", quarantine_key="'other'", reason="'missing_fx_rate'",
+        quarantined_rows="1",
+    ),
+    "quarantine_summary_holds_no_personal_text": personal("metadata.quarantine_summary", "column_name"),
+}
+MARTS_FAULTS["quarantine_summary_held_back_spend_is_small"] = replace(
+    MARTS_FAULTS["quarantine_summary_held_back_spend_is_small"],
+    also=frozenset({"quarantine_summary_nothing_is_held_back"}),
+)
+# One of each kind: an expectation of GX, SQL over a fact, a comparison with what is published, a warning.
+THROUGH_THE_CLI = (
+    "dim_channel_key_is_unique",
+    "fct_ad_spend_is_converted_at_its_rate",
+    "fct_ad_spend_final_days_are_unchanged",
+    "row_ledger_has_no_quarantine",
+)
+# What the sandbox's first day rightly warns of is mended, so that a planted fault stands alone.
+MEND = """
+update metadata.run_info set run_id = 'planted', as_of = timestamp '2026-03-31 06:00';
+update metadata.row_ledger set rows_loaded = rows_loaded + rows_quarantined, rows_quarantined = 0;
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An installation with a published version and, in run `planted`, a sealed file to plant faults in."""
+
+    home: Home
+    template: Path
+
+    def plant(self, sql: str) -> None:
+        """A fresh copy of the sealed file with a fault in it, and a manifest that vouches for its bytes."""
+        folder = Paths(self.home.path, self.home.project).candidate("planted")
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.template, folder)
+        with duckdb.connect(str(folder / publish.DATABASE)) as db:
+            db.execute(sql)
+            db.execute("checkpoint")
+        manifest = publish.read_manifest(folder)
+        publish.write_manifest(folder, {**manifest, "sha256": sha256_of(folder / publish.DATABASE), "verdict": None})
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        """The checks of the marts gate, by id, as the ledger has them."""
+        return {r["check_id"]: r for r in ledger_of(self.home).checks("planted") if r["gate"] == "marts"}
+
+    def verdict(self) -> Any:
+        return publish.read_manifest(Paths(self.home.path, self.home.project).candidate("planted"))["verdict"]
+
+    def judge(self) -> int:
+        """The step in this process, as the command line calls it; its exit code."""
+        with world.installation(self.home) as here:
+            try:
+                pipeline.check_marts(here, "planted")
+            except GateFailed as error:
+                return error.exit_code
+        return 0
+
+
+@pytest.fixture(scope="module")
+def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    """The sandbox's first day through the whole command line, published; and its sealed file as that of another run."""
+    root = tmp_path_factory.mktemp("marts")
+    home = world.sandbox_home(root / "home")
+    company = Company()
+    world.deliver(home, company, 1)
+    home.ok("run", "--run-id", "day1", "--as-of", world.instant(company, 1))
+    home.ok("start", "--run-id", "planted", "--as-of", world.instant(company, 1))
+    template = root / "template"
+    shutil.copytree(Paths(home.path, home.project).version("day1"), template, ignore=shutil.ignore_patterns("site"))
+    (template / publish.DATABASE).chmod(0o644)
+    with duckdb.connect(str(template / publish.DATABASE)) as db:
+        db.execute(MEND)
+        db.execute("checkpoint")
+    publish.write_manifest(template, {**publish.read_manifest(template), "run_id": "planted"})
+    return Candidate(home, template)
+
+
+def not_passed(found: dict[str, dict[str, Any]]) -> set[str]:
+    return {name for name, row in found.items() if row["state"] != "passed"}
+
+
+def assert_exactly(candidate: Candidate, check_id: str, exit_code: int) -> None:
+    found, blocks = candidate.found(), SEVERITY[check_id] == "block"
+    assert not_passed(found) == {check_id} | MARTS_FAULTS[check_id].also
+    assert found[check_id]["state"] == ("failed" if blocks else "warned")
+    assert (exit_code, candidate.verdict()) == ((1, "fail") if blocks else (0, "pass"))
+    assert set(found) == set(MARTS)
+    assert PERSON not in json.dumps(found)
+
+
+marts_group = pytest.mark.xdist_group("planted marts faults")
+
+
+@marts_group
+def test_every_marts_check_has_a_planted_fault() -> None:
+    assert set(MARTS_FAULTS) == set(MARTS)
+
+
+@marts_group
+def test_a_good_file_passes_every_marts_check(candidate: Candidate) -> None:
+    candidate.plant("select 1")
+    done = candidate.home.cli("check", "marts", "--run-id", "planted")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not_passed(candidate.found()) == set() and set(candidate.found()) == set(MARTS)
+
+
+@marts_group
+@pytest.mark.parametrize("check_id", MARTS)
+def test_a_changed_file_turns_exactly_its_check_red(
+    candidate: Candidate, check_id: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    candidate.plant(MARTS_FAULTS[check_id].sql)
+    monkeypatch.setattr(gate, "load_suites", lambda _: SUITES)
+    assert_exactly(candidate, check_id, candidate.judge())
+    record_property("proven check", check_id)
+
+
+@marts_group
+@pytest.mark.parametrize("check_id", MARTS[:: len(MARTS) // 8])
+def test_without_its_entry_a_marts_fault_passes_unnoticed(
+    candidate: Candidate, check_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate.plant(MARTS_FAULTS[check_id].sql)
+    monkeypatch.setattr(gate, "load_suites", lambda _: without(check_id))
+    candidate.judge()
+    assert not_passed(candidate.found()) == MARTS_FAULTS[check_id].also
+
+
+@marts_group
+@pytest.mark.parametrize(
+    "check_id", [c if c in THROUGH_THE_CLI else pytest.param(c, marks=pytest.mark.long) for c in MARTS]
+)
+def test_the_command_line_finds_a_changed_file(candidate: Candidate, check_id: str) -> None:
+    candidate.plant(MARTS_FAULTS[check_id].sql)
+    done = candidate.home.cli("check", "marts", "--run-id", "planted")
+    assert_exactly(candidate, check_id, done.returncode)
+    if SEVERITY[check_id] == "block":
+        assert "checks are red" in done.stderr and "Traceback" not in done.stderr
+        refused = candidate.home.cli("publish", "--run-id", "planted")
+        assert refused.returncode == 1 and "it is not published" in refused.stderr
+
+
+@marts_group
+def test_a_restatement_is_published_only_when_somebody_approves_it(candidate: Candidate) -> None:
+    changed = "fct_ad_spend_final_days_are_unchanged"
+    candidate.plant(MARTS_FAULTS[changed].sql)
+    assert candidate.judge() == 1
+    assert "union all select" in re.sub(r"\s+", " ", candidate.found()[changed]["sql"])  # it can be run again anywhere
+    done = candidate.home.cli("check", "marts", "--run-id", "planted", "--approve-restatement")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert candidate.found()[changed]["state"] == "warned" and candidate.verdict() == "pass"
+    assert candidate.found()[changed]["observed"].endswith("approved by hand")
+    assert [a["subject"] for a in ledger_of(candidate.home).audits() if a["action"] == "approve restatement"] == ["planted"]
+
+
+# -- the gate defends itself ----------------------------------------------------------------------------------------------
+
+
+def project_with(tmp_path: Path, change: Callable[[Path], object]) -> Path:
+    """A copy of the project with other expectations."""
+    project = tmp_path / f"project-{len(list(tmp_path.iterdir()))}"
+    project.mkdir()
+    (project / "dbt_project").symlink_to(PROJECT / "dbt_project")
+    change(Path(shutil.copytree(EXPECTATIONS, project / "expectations")))
+    return project
+
+
+def broken_check(expectations: Path) -> None:
+    path = expectations / "raw" / "performance_daily.yml"
+    entry = (
+        "  - {id: cannot_be_run, severity: warn, owner: data, because: It divides by a word., fix: Mend its SQL here.,\n"
+        "     sql: select 1 from raw.load_records where cast(campaign_id as integer) > 0}\n"
+    )
+    path.write_text(path.read_text() + entry)
+
+
+def test_a_raw_gate_that_cannot_judge_leaves_the_load_unjudged(home: Home, tmp_path: Path) -> None:
+    home.drop("day.csv", sheet("performance_daily", "2026-01-04").text())
+    assert home.extract().returncode == 0
+    suite = Path("raw") / "performance_daily.yml"
+    cases: list[tuple[Callable[[Path], object], int, str]] = [
+        (lambda e: (e / suite).unlink(), 1, "no expectations for performance_daily"),
+        # Nothing is judged with an empty list either, but it is the configuration that is wrong.
+        (lambda e: (e / suite).write_text("contract: performance_daily\nchecks: []\n"), 2, "raw/performance_daily.yml:2"),
+        (broken_check, 1, "cannot_be_run: Conversion Error"),
+    ]
+    for change, exit_code, words in cases:
+        home.project = project_with(tmp_path, change)
+        done = home.cli("check", "raw", "--run-id", "r1")
+        assert (done.returncode, words in done.stderr) == (exit_code, True), done.stderr[-2000:]
+        assert [load["state"] for load in home.loads()] == ["landed"]
+    home.project = PROJECT
+    home.ok("check", "raw", "--run-id", "r1")
+    assert [load["state"] for load in home.loads()] == ["accepted"]
+
+
+@marts_group
+def test_a_published_table_without_expectations_is_red(candidate: Candidate, tmp_path: Path) -> None:
+    candidate.plant("select 1")
+    project = project_with(tmp_path, lambda e: (e / "marts" / "dim_channel.yml").unlink())
+    done = replace(candidate.home, project=project).cli("check", "marts", "--run-id", "planted")
+    assert done.returncode == 1 and candidate.verdict() == "fail"
+    assert "published_table_has_expectations" in done.stderr and "dim_channel" in done.stderr
