@@ -86,9 +86,21 @@ def measure(scale: float, runs: int) -> tuple[list[dict[str, object]], dict[str,
         for n in range(runs):
             home = Path(folder) / f"run{n}"
             environment = {**os.environ, "ONEFUNNEL_HOME": str(home)}
-            day = json.loads(subprocess.run(onefunnel("sandbox", "next-day", "--scale", str(scale)), env=environment, check=True,
-                                            capture_output=True, text=True).stdout)
-            subprocess.run(onefunnel("start", "--run-id", "bench", "--as-of", day["as_of"]), env=environment, check=True, capture_output=True)
+            day = json.loads(
+                subprocess.run(
+                    onefunnel("sandbox", "next-day", "--scale", str(scale)),
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+            )
+            subprocess.run(
+                onefunnel("start", "--run-id", "bench", "--as-of", day["as_of"]),
+                env=environment,
+                check=True,
+                capture_output=True,
+            )
             for step in STEPS:
                 name = " ".join(step)
                 if name == "extract":
@@ -100,32 +112,57 @@ def measure(scale: float, runs: int) -> tuple[list[dict[str, object]], dict[str,
                 costs.setdefault(name, []).append(cost)
                 if name == "build":
                     pattern = f"{home}/landing/*/performance_daily/*/records.parquet"
-                    yard.setdefault("read landed", []).append(cost_of([sys.executable, "-c", READ_PARQUET, pattern], environment))
+                    yard.setdefault("read landed", []).append(
+                        cost_of([sys.executable, "-c", READ_PARQUET, pattern], environment)
+                    )
                     details |= _nodes(home)
         empty = median([cost_of([sys.executable, "-c", "import duckdb"], dict(os.environ)) for _ in range(runs)])
         rows = _count(home)
     total = sum(median(c).cpu for n, c in costs.items() if n in {" ".join(s) for s in STEPS})
-    table = [{"scale": scale, "rows": rows, "step": name, "wall_s": round(median(costs[name]).wall, 2), "cpu_s": round(median(costs[name]).cpu, 2),
-              "share_of_cpu": round(median(costs[name]).cpu / total, 3), "peak_mb": round(median(costs[name]).peak_mb)}
-             for name in (" ".join(s) for s in STEPS)]
+    table = [
+        {
+            "scale": scale,
+            "rows": rows,
+            "step": name,
+            "wall_s": round(median(costs[name]).wall, 2),
+            "cpu_s": round(median(costs[name]).cpu, 2),
+            "share_of_cpu": round(median(costs[name]).cpu / total, 3),
+            "peak_mb": round(median(costs[name]).peak_mb),
+        }
+        for name in (" ".join(s) for s in STEPS)
+    ]
     start_up = median(costs["start-up"]).cpu
     ratios = {
-        "scale": scale, "rows": rows, "bytes_of_the_csv": int(details["csv_bytes"]),
-        "landing_cpu_to_duckdb": round((median(costs["extract search_ads"]).cpu - start_up)
-                                       / max(0.01, median(yard["read csv"]).cpu - empty.cpu), 2),
-        "models_seconds_to_duckdb_cpu": round(details["node_seconds"] / max(0.01, median(yard["read landed"]).cpu - empty.cpu), 2),
+        "scale": scale,
+        "rows": rows,
+        "bytes_of_the_csv": int(details["csv_bytes"]),
+        "landing_cpu_to_duckdb": round(
+            (median(costs["extract search_ads"]).cpu - start_up) / max(0.01, median(yard["read csv"]).cpu - empty.cpu),
+            2,
+        ),
+        "models_seconds_to_duckdb_cpu": round(
+            details["node_seconds"] / max(0.01, median(yard["read landed"]).cpu - empty.cpu), 2
+        ),
         "dbt_nodes": int(details["nodes"]),
-        "dbt_overhead_ms_per_node": round(1000 * (median(costs["build"]).cpu - details["node_seconds"] - start_up) / details["nodes"], 1),
+        "dbt_overhead_ms_per_node": round(
+            1000 * (median(costs["build"]).cpu - details["node_seconds"] - start_up) / details["nodes"], 1
+        ),
     }
     return table, ratios
 
 
-def _one_source(home: Path, environment: dict[str, str], yard: dict[str, list[Cost]], costs: dict[str, list[Cost]]) -> dict[str, float]:
+def _one_source(
+    home: Path, environment: dict[str, str], yard: dict[str, list[Cost]], costs: dict[str, list[Cost]]
+) -> dict[str, float]:
     """Landing one CSV source and DuckDB reading its file, in turn; and what it costs to start the command line at all."""
     file = next((home / "drop" / "search_ads").glob("performance_*.csv"))
     costs.setdefault("start-up", []).append(cost_of(onefunnel("loads", "list", "--json"), environment))
-    costs.setdefault("extract search_ads", []).append(cost_of(onefunnel("extract", "--source", "search_ads", "--run-id", "bench"), environment))
-    yard.setdefault("read csv", []).append(cost_of([sys.executable, "-c", READ_CSV, str(file), str(home / "yard.parquet")], environment))
+    costs.setdefault("extract search_ads", []).append(
+        cost_of(onefunnel("extract", "--source", "search_ads", "--run-id", "bench"), environment)
+    )
+    yard.setdefault("read csv", []).append(
+        cost_of([sys.executable, "-c", READ_CSV, str(file), str(home / "yard.parquet")], environment)
+    )
     return {"csv_bytes": float(file.stat().st_size)}
 
 
@@ -137,7 +174,9 @@ def _nodes(home: Path) -> dict[str, float]:
 
 def _count(home: Path) -> int:
     with duckdb.connect() as db:
-        row = db.execute(f"select count(*) from read_parquet('{home}/landing/*/performance_daily/*/records.parquet', union_by_name = true)").fetchone()
+        row = db.execute(
+            f"select count(*) from read_parquet('{home}/landing/*/performance_daily/*/records.parquet', union_by_name = true)"
+        ).fetchone()
         return int(row[0]) if row else 0
 
 
@@ -150,7 +189,9 @@ def _markdown(rows: list[dict[str, object]]) -> str:
 def main() -> None:
     """Measure, print markdown, write CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scales", default="1,10,100", help="sizes of the sandbox company; 1 is about 4,300 rows of spend")
+    parser.add_argument(
+        "--scales", default="1,10,100", help="sizes of the sandbox company; 1 is about 4,300 rows of spend"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("var/bench"))
     chosen = parser.parse_args()
@@ -167,7 +208,9 @@ def main() -> None:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__}\n")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__}\n"
+    )
     print(_markdown(steps) + "\n\n" + _markdown(ratios))
 
 

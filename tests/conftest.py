@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -23,6 +24,24 @@ os.environ.update(
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 )
+
+_exit_status = 0
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember the verdict for pytest_unconfigure."""
+    global _exit_status
+    _exit_status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave as the command line does: an orderly shutdown prints pages about what DuckDB's bindings still hold."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_exit_status)
+
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -139,6 +158,18 @@ class Home:
         """Ask the published warehouse."""
         with duckdb.connect(str((self.path / "published" / "revenue.duckdb").resolve()), read_only=True) as db:
             return db.execute(sql).fetchall()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many of the shipped checks were proven able to fail (tests/e2e/test_planted_faults.py)."""
+    passed = terminalreporter.stats.get("passed", [])
+    proven = {value for report in passed for name, value in report.user_properties if name == "proven check"}
+    if proven:
+        from onefunnel.quality.suites import load_suites
+
+        suites = load_suites(PROJECT / "expectations")
+        declared = {*suites.declared("raw"), *suites.declared("marts")}
+        terminalreporter.write_line(f"checks proven able to fail: {len(proven & declared)} of {len(declared)}")
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ TEXT = {".py", ".sql", ".yml", ".yaml", ".toml", ".md", ".csv", ".txt", ".lock",
 
 
 def tracked() -> list[Path]:
-    names = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return [PROJECT / n for n in names if (PROJECT / n).is_file() and (PROJECT / n).suffix in TEXT]
 
 
@@ -25,8 +27,22 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The dbt manifest of the project as it stands."""
     target = tmp_path_factory.mktemp("dbt")
     folder = PROJECT / "dbt_project"
-    subprocess.run([str(Path(sys.executable).with_name("dbt")), "parse", "--project-dir", str(folder), "--profiles-dir", str(folder),
-                    "--target-path", str(target), "--log-path", str(target)], check=True, capture_output=True)
+    subprocess.run(
+        [
+            str(Path(sys.executable).with_name("dbt")),
+            "parse",
+            "--project-dir",
+            str(folder),
+            "--profiles-dir",
+            str(folder),
+            "--target-path",
+            str(target),
+            "--log-path",
+            str(target),
+        ],
+        check=True,
+        capture_output=True,
+    )
     return json.loads((target / "manifest.json").read_text())
 
 
@@ -39,8 +55,12 @@ def layer(node: dict[str, Any]) -> str:
 
 
 def test_models_read_only_the_layers_below_them(manifest: dict[str, Any]) -> None:
-    may_read = {"staging": {"staging"}, "intermediate": {"staging", "intermediate", "seed"}, "marts": {"intermediate", "marts", "seed"},
-                "custom": {"intermediate", "marts", "seed"}}
+    may_read = {
+        "staging": {"staging"},
+        "intermediate": {"staging", "intermediate", "seed"},
+        "marts": {"intermediate", "marts", "seed"},
+        "custom": {"intermediate", "marts", "seed"},
+    }
     wrong = []
     for node in models(manifest).values():
         for parent in node["depends_on"]["nodes"]:
@@ -54,12 +74,20 @@ def test_models_read_only_the_layers_below_them(manifest: dict[str, Any]) -> Non
 
 
 def test_staging_is_read_through_the_conformed_layer_only(manifest: dict[str, Any]) -> None:
-    run_inputs = {"stg_files__loads", "stg_files__sources"}  # which loads and sources a build was given, not data of a source
+    run_inputs = {
+        "stg_files__loads",
+        "stg_files__sources",
+    }  # which loads and sources a build was given, not data of a source
     wrong = []
     for node in models(manifest).values():
         for parent in node["depends_on"]["nodes"]:
             above = manifest["nodes"].get(parent)
-            if above and above["resource_type"] == "model" and layer(above) == "staging" and layer(node) == "intermediate":
+            if (
+                above
+                and above["resource_type"] == "model"
+                and layer(above) == "staging"
+                and layer(node) == "intermediate"
+            ):
                 folder = node["path"].split("/")[1]
                 if folder not in ("conformed", "quality") and above["name"] not in run_inputs:
                     wrong.append(f"{node['name']} reads {above['name']}")
@@ -67,7 +95,11 @@ def test_staging_is_read_through_the_conformed_layer_only(manifest: dict[str, An
 
 
 def test_every_published_table_is_contracted_owned_keyed_and_described(manifest: dict[str, Any]) -> None:
-    tested = {n["attached_node"] for n in manifest["nodes"].values() if n["resource_type"] == "test" and n.get("attached_node")}
+    tested = {
+        n["attached_node"]
+        for n in manifest["nodes"].values()
+        if n["resource_type"] == "test" and n.get("attached_node")
+    }
     wrong = []
     for key, node in models(manifest).items():
         if not node["description"]:
@@ -82,7 +114,9 @@ def test_every_published_table_is_contracted_owned_keyed_and_described(manifest:
             wrong.append(f"{node['name']} has no owner")
         if key not in tested:
             wrong.append(f"{node['name']} has no data test")
-        wrong += [f"{node['name']}.{c['name']} is not described" for c in node["columns"].values() if not c["description"]]
+        wrong += [
+            f"{node['name']}.{c['name']} is not described" for c in node["columns"].values() if not c["description"]
+        ]
     assert wrong == []
 
 
@@ -110,15 +144,24 @@ def test_metrics_have_an_owner_and_a_formula(manifest: dict[str, Any]) -> None:
 
 def test_dbt_does_not_import_our_folder() -> None:
     assert not list((PROJECT / "dbt_project").rglob("__init__.py"))
-    assert not [p for p in (PROJECT / "dags").glob("dbt_*")]
+    assert not list((PROJECT / "dags").glob("dbt_*"))
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:
     top = "org"
-    hosts = re.compile("|".join(re.escape(f"{h}.{top}") for h in ("py" + "pi", "python" + "hosted", "deb.deb" + "ian", "registry.npm" + "js")))
+    hosts = re.compile(
+        "|".join(
+            re.escape(f"{h}.{top}")
+            for h in ("py" + "pi", "python" + "hosted", "deb.deb" + "ian", "registry.npm" + "js")
+        )
+    )
     machine = re.compile(r"(?<![\w.])/(?:work|root|farm)/[\w.]")
-    found = [f"{p.relative_to(PROJECT)}:{i}" for p in tracked() for i, line in enumerate(p.read_text("utf-8").splitlines(), 1)
-             if hosts.search(line) or machine.search(line)]
+    found = [
+        f"{p.relative_to(PROJECT)}:{i}"
+        for p in tracked()
+        for i, line in enumerate(p.read_text("utf-8").splitlines(), 1)
+        if hosts.search(line) or machine.search(line)
+    ]
     assert found == []
 
 
@@ -151,7 +194,9 @@ def test_every_command_has_help_and_stands_in_the_docs() -> None:
     missing = [c for c in commands() if f"onefunnel {c}" not in docs]
     assert missing == []
     for command in ("run", "status", "demo"):
-        done = subprocess.run([sys.executable, "-m", "onefunnel", command, "--help"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "onefunnel", command, "--help"], capture_output=True, text=True, check=True
+        )
         assert len(done.stdout) > 200
 
 
@@ -162,7 +207,12 @@ def test_make_lists_its_targets_with_a_help_text() -> None:
 
 
 def test_the_catalogue_of_marts_is_up_to_date() -> None:
-    done = subprocess.run([sys.executable, str(PROJECT / "docs" / "reference" / "generate.py"), "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "docs" / "reference" / "generate.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -389,7 +389,7 @@ def _judge_by_hand(load_id: str, state: str, because: str) -> None:
         raise UsageError("A reason is needed.", do="--because 'the vendor confirmed the drop'")
     here = Installation.open()
     load = here.ledger.load(load_id)
-    here.ledger.judge(load.load_id, state, "by hand", because)
+    here.ledger.judge(load.load_id, state, steps.BY_HAND, because)
     here.ledger.audit(f"load {state}", load.load_id, because)
     err.print(f"load {load.load_id} is {state}; now: onefunnel run")
 

@@ -41,6 +41,8 @@ from onefunnel.sources.files import FoundFile, find_files, read_file
 log = logging.getLogger("onefunnel")
 RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,180}$")
 STEPS = ("extract", "check raw", "build", "seal", "check marts", "publish", "report")
+# How the ledger names a human as the one who judged a load.
+BY_HAND = "by hand"
 # How many earlier receipts the volume checks look back on.
 HISTORY = 28
 _TEXT = pa.string()
@@ -244,7 +246,14 @@ def _extract_stream(here: Installation, run: Run, source_name: str, stream_name:
     where = f"source {source_name}, stream {stream_name}"
     root = source_root(source.root, here.paths.config, here.paths.home)
     cursor = here.ledger.accepted_files(source_name, stream_name)
-    changed = [f for f in find_files(root, stream, where) if cursor.get(f.path) != f.sha256]
+    found = find_files(root, stream, where)
+    if not found and source.required and not here.ledger.loads(source=source_name, stream=stream_name):
+        raise StepFailed(
+            f"No file matches {stream.files!r}, and none ever did.",
+            where=f"{where}: {root}",
+            do="Correct `root` or `files` in pipeline.yml, or declare the source `required: false`.",
+        )
+    changed = _to_read(here, source_name, stream_name, stream, found, cursor)
 
     def done(load_id: str | None, rows: int, note: str) -> dict[str, Any]:
         here.ledger.set_run_extract(run.run_id, source_name, stream_name, load_id, note)
@@ -284,6 +293,37 @@ def _extract_stream(here: Installation, run: Run, source_name: str, stream_name:
         load.rows_extracted,
         f"{len(changed)} file(s), {load.rows_extracted:,} records, {load.rows_rejected:,} unreadable -> {load.load_id}",
     )
+
+
+def _to_read(
+    here: Installation,
+    source_name: str,
+    stream_name: str,
+    stream: Stream,
+    found: Sequence[FoundFile],
+    cursor: dict[str, str],
+) -> list[FoundFile]:
+    """The files that this run must read: new or changed ones, and what must be read again with them.
+
+    A file version that a human refused stays out until it changes (or its declaration does, or its load is damaged).
+    A file that is read again after a refusal takes along the files that were accepted after it, so that it cannot
+    overwrite what a later file has restated: within one load, the later file wins.
+    """
+    loads = here.ledger.loads(source=source_name, stream=stream_name)
+    files_of = {x.load_id: here.ledger.files_of(x.load_id) for x in loads}
+    by_hand = [x for x in loads if x.state == "refused" and x.judged_by == BY_HAND]
+    recalled = {
+        version
+        for x in by_hand
+        if x.declaration_fingerprint == stream.fingerprint() and is_intact(here.paths.landing / x.path)
+        for version in files_of[x.load_id].items()
+    }
+    changed = {f.path for f in found if cursor.get(f.path) != f.sha256 and (f.path, f.sha256) not in recalled}
+    refused = [x.seq for x in loads if x.state == "refused" and changed & files_of[x.load_id].keys()]
+    if refused:
+        later = {p for x in loads if x.state == "accepted" and x.seq > min(refused) for p in files_of[x.load_id]}
+        changed |= {f.path for f in found if f.path in later}
+    return [f for f in found if f.path in changed]
 
 
 def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundFile], where: str) -> Load | None:
@@ -419,9 +459,10 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: result[k] for k in ("check_id", "severity", "owner", "subject", "state", "observed", "because", "fix", "sql")
-    }
+    """A check's result as the ledger keeps it; the samples are surrogate keys and column names, never values."""
+    names = ("check_id", "severity", "owner", "subject", "state", "observed", "because", "fix", "sql")
+    samples = f" ({', '.join(result['samples'])})" if result.get("samples") else ""
+    return {**{n: result[n] for n in names}, "observed": f"{result['observed']}{samples}"}
 
 
 def _require_no_refused(here: Installation, run_id: str) -> None:
@@ -513,23 +554,20 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
             warehouse, {"run_id": run_id, "as_of": run.as_of, "code": fingerprint, "loads": [x.load_id for x in loads]}
         )
         here.ledger.record_row_ledger(transform.row_ledger(warehouse))
-        for node in (n for n in result.nodes if n.kind in ("model", "seed")):
-            log.info(
-                "%-48s %-8s %8s rows %7.2f s",
-                node.name,
-                node.status,
-                "" if node.rows is None else f"{node.rows:,}",
-                node.seconds,
-            )
+        rows = transform.table_rows(warehouse)
+        models = [
+            {"name": n.name, "status": n.status, "rows": rows.get(n.name), "seconds": round(n.seconds, 2)}
+            for n in result.nodes
+            if n.kind in ("model", "seed")
+        ]
+        for model in models:
+            count = f"{model['rows']:,} rows" if model["rows"] is not None else "view"
+            log.info("%-48s %-8s %14s %7.2f s", model["name"], model["status"], count, model["seconds"])
         return {
             "full_refresh": full,
             "loads": len(loads),
             "new_loads": sum(1 for v in variables["loads"] if v["is_new"]),
-            "models": [
-                {"name": n.name, "status": n.status, "rows": n.rows, "seconds": round(n.seconds, 2)}
-                for n in result.nodes
-                if n.kind in ("model", "seed")
-            ],
+            "models": models,
             "tests": sum(1 for n in result.nodes if n.kind == "test"),
         }
 

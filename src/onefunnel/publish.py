@@ -321,12 +321,10 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
         )
     with publish_lock(paths):
         now = current_run(paths)
-        kept = [
-            v["run_id"]
-            for v in ledger.versions()
-            if v["state"] == "kept" and (paths.version(v["run_id"]) / DATABASE).is_file()
-        ]
-        target = to_run or (kept[0] if kept else None)
+        there = [v for v in ledger.versions() if (paths.version(v["run_id"]) / DATABASE).is_file()]
+        kept = [v["run_id"] for v in there if v["state"] in ("kept", "rolled_back")]
+        # Unasked, it never goes to a version that somebody has rolled back before.
+        target = to_run or next((v["run_id"] for v in there if v["state"] == "kept"), None)
         if target is None or target not in kept:
             raise UsageError(
                 f"There is no kept version {target or 'to roll back to'}.",

@@ -128,7 +128,7 @@ class Dialect(_Strict):
 
 
 class UsualRows(_Strict):
-    """When a load counts as suspiciously small: rows per covered date against the median of earlier loads."""
+    """When a load counts as suspiciously small: rows per unit of delivery against the median of earlier loads."""
 
     share: float = Field(default=0.5, gt=0, lt=1)
     minimum: int = Field(default=1, ge=0)
@@ -408,6 +408,8 @@ def _column_problems(
         unknown = [t for t in re.findall("%.", column.format or "") if t not in FORMAT_TOKENS]
         if unknown:
             problems.append((at, f"`format` knows {' '.join(FORMAT_TOKENS)}, not {' '.join(unknown)}"))
+        if declared.type == "date" and {"%H", "%M", "%S", "%f", "%z"} & set(re.findall("%.", column.format or "")):
+            problems.append((at, "a date's `format` has no time of day"))
         if declared.type not in ("date", "timestamp") and column.format is not None:
             problems.append((at, f"`format` has no meaning for a {declared.type}"))
         if declared.type == "timestamp" and column.zone is None:

@@ -35,7 +35,6 @@ class NodeResult:
     kind: str
     status: str
     seconds: float
-    rows: int | None
     message: str
     sql: str
     severity: str
@@ -251,13 +250,11 @@ class _Stderr:
 def _node(result: dict[str, Any], manifest: dict[str, Any]) -> NodeResult:
     unique_id = result["unique_id"]
     node = manifest["nodes"].get(unique_id) or manifest.get("unit_tests", {}).get(unique_id) or {}
-    rows = (result.get("adapter_response") or {}).get("rows_affected")
     return NodeResult(
         name=str(node.get("name", unique_id)),
         kind=str(node.get("resource_type", unique_id.split(".")[0])),
         status=str(result["status"]),
         seconds=float(result["execution_time"]),
-        rows=int(rows) if isinstance(rows, int) and rows >= 0 else None,
         message=str(result.get("message") or ""),
         sql=str(result.get("compiled_code") or ""),
         severity=str((node.get("config") or {}).get("severity", "error")).lower(),
@@ -270,6 +267,14 @@ def stamp_base(warehouse: Path, state: dict[str, Any]) -> None:
         db.execute("create schema if not exists onefunnel")
         db.execute(f"create or replace table onefunnel.base as select {literal(canonical_json(state))} as state")
         db.execute("checkpoint")
+
+
+def table_rows(warehouse: Path) -> dict[str, int]:
+    """Rows of each table of the warehouse, by name (from the catalogue: the adapter does not report them)."""
+    with duckdb.connect(str(warehouse), read_only=True) as db:
+        return {
+            str(n): int(r) for n, r in db.execute("select table_name, estimated_size from duckdb_tables()").fetchall()
+        }
 
 
 def row_ledger(warehouse: Path) -> list[dict[str, int | str]]:

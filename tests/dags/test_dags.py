@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -55,23 +56,41 @@ def test_dag_files_import_only_what_they_may() -> None:
     allowed = {"airflow.sdk", "airflow.sdk.exceptions", "onefunnel.settings", "steps", *sys.stdlib_module_names}
     for path in (PROJECT / "dags").glob("*.py"):
         for node in ast.parse(path.read_text()).body:
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
             assert {n for n in names if n not in allowed and n.split(".")[0] not in allowed} == set(), path
 
 
 @pytest.mark.airflow
 @pytest.mark.xdist_group("airflow")
 def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
-    done = subprocess.run([sys.executable, "-c", INSPECT, str(PROJECT / "dags")], env=airflow_environment(sandbox), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", INSPECT, str(PROJECT / "dags")],
+        env=airflow_environment(sandbox),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["errors"] == {}
     assert set(found["dags"]) == {"revenue_daily", "revenue_backfill"}
     for dag in found["dags"].values():
         assert sorted(dag["tasks"]) == sorted(CHAIN)
-        for here, after in zip(CHAIN, CHAIN[1:], strict=False):
+        for here, after in itertools.pairwise(CHAIN):
             assert dag["tasks"][here]["down"] == [after]
         for task in dag["tasks"].values():
-            assert (task["retries"], task["timeout"], task["callback"], task["backoff"], task["owner"]) == (3, True, True, True, "data")
+            assert (task["retries"], task["timeout"], task["callback"], task["backoff"], task["owner"]) == (
+                3,
+                True,
+                True,
+                True,
+                "data",
+            )
         assert dag["tasks"]["extract"]["mapped"]
         assert dag["tasks"]["publish"]["outlets"] == ["marts/revenue"]
         assert dag["doc"].strip().startswith("# revenue_")
@@ -109,12 +128,17 @@ class Api:
         self.headers = {"Authorization": f"Bearer {reply.json()['access_token']}"}
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        reply = requests.request(method, f"{self.base}/api/v2/{path}", headers=self.headers, json=body or None, timeout=60)
+        reply = requests.request(
+            method, f"{self.base}/api/v2/{path}", headers=self.headers, json=body or None, timeout=60
+        )
         assert reply.ok, (path, reply.status_code, reply.text[:500])
         return reply.json()
 
     def log_of(self, run_id: str, task: str, map_index: int = -1) -> str:
-        text = self.call("GET", f"dags/revenue_daily/dagRuns/{run_id}/taskInstances/{task}/logs/1?map_index={map_index}&full_content=true")
+        text = self.call(
+            "GET",
+            f"dags/revenue_daily/dagRuns/{run_id}/taskInstances/{task}/logs/1?map_index={map_index}&full_content=true",
+        )
         return json.dumps(text)
 
 
@@ -125,8 +149,14 @@ def api(sandbox: Home, demo: str) -> Iterator[Api]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (sandbox.path / "standalone.log").open("w")
-    process = subprocess.Popen(airflow("standalone"), env=airflow_environment(sandbox, port), stdout=log, stderr=log,
-                               start_new_session=True, cwd=PROJECT)
+    process = subprocess.Popen(
+        airflow("standalone"),
+        env=airflow_environment(sandbox, port),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd=PROJECT,
+    )
     try:
         deadline = time.monotonic() + 180
         while True:
@@ -165,7 +195,9 @@ def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Hom
 
     day = sandbox.ok("sandbox", "next-day")
     api.call("PATCH", "dags/revenue_daily", is_paused=False)
-    triggered = api.call("POST", "dags/revenue_daily/dagRuns", logical_date=None, conf={"as_of": day["as_of"]})["dag_run_id"]
+    triggered = api.call("POST", "dags/revenue_daily/dagRuns", logical_date=None, conf={"as_of": day["as_of"]})[
+        "dag_run_id"
+    ]
     deadline = time.monotonic() + 400
     while (state := api.call("GET", f"dags/revenue_daily/dagRuns/{triggered}")["state"]) in ("queued", "running"):
         assert time.monotonic() < deadline

@@ -8,6 +8,7 @@ gone from the YAML: a check that is removed makes this module fail.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -266,7 +267,9 @@ class JudgedLoads:
         receipts = [read_receipt(p) for p in sorted(folders.glob("load=*"))]
         load = self.loads[source]["load_id"]
         this = next(r for r in receipts if r["load_id"] == load)
-        return LoadUnderJudgement(load, folders / f"load={load}", this, [r for r in reversed(receipts) if r is not this])
+        return LoadUnderJudgement(
+            load, folders / f"load={load}", this, [r for r in reversed(receipts) if r is not this]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -475,9 +478,7 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "dq_status_holds_no_personal_text": personal("metadata.dq_status", "owner"),
     "dq_check_history_key_is_unique": doubled("metadata.dq_check_history"),
     "dq_check_history_keys_are_filled": mart("update metadata.dq_check_history set gate = null where rowid = 0"),
-    "dq_check_history_states_are_known": mart(
-        "update metadata.dq_check_history set state = 'skipped' where rowid = 0"
-    ),
+    "dq_check_history_states_are_known": mart("update metadata.dq_check_history set state = 'skipped' where rowid = 0"),
     "dq_check_history_holds_no_personal_text": personal("metadata.dq_check_history", "observed"),
     "metric_definitions_key_is_unique": doubled("metadata.metric_definitions"),
     "metric_definitions_are_complete": mart("update metadata.metric_definitions set description = ' ' where rowid = 0"),
@@ -493,8 +494,14 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     ),
     "row_ledger_holds_no_personal_text": personal("metadata.row_ledger", "stream"),
     "reconciliation_key_is_unique": copied(
-        "metadata.reconciliation", "rowid = 0", control_amount="0", fact_amount="0", held_amount="0",
-        quarantined_amount="0", deduplicated_amount="0", repeated_by_level_amount="0",
+        "metadata.reconciliation",
+        "rowid = 0",
+        control_amount="0",
+        fact_amount="0",
+        held_amount="0",
+        quarantined_amount="0",
+        deduplicated_amount="0",
+        repeated_by_level_amount="0",
     ),
     "reconciliation_has_no_difference": mart(
         "update metadata.reconciliation set difference = 0.000001, control_amount = control_amount + 0.000001"
@@ -507,14 +514,20 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "reconciliation_holds_no_personal_text": noted("metadata.reconciliation"),
     "quarantine_summary_key_is_unique": doubled("metadata.quarantine_summary"),
     "quarantine_summary_held_back_spend_is_small": copied(
-        "metadata.quarantine_summary", "rowid = 0", quarantine_key="'other'", reason="'missing_fx_rate'",
+        "metadata.quarantine_summary",
+        "rowid = 0",
+        quarantine_key="'other'",
+        reason="'missing_fx_rate'",
         quarantined_rows="500",
-    ) ,
+    ),
     "quarantine_summary_quarantined_money_is_small": mart(
         "update metadata.quarantine_summary set amount = 1000000000 where rowid = 0"
     ),
     "quarantine_summary_nothing_is_held_back": copied(
-        "metadata.quarantine_summary", "rowid = 0", quarantine_key="'other'", reason="'missing_fx_rate'",
+        "metadata.quarantine_summary",
+        "rowid = 0",
+        quarantine_key="'other'",
+        reason="'missing_fx_rate'",
         quarantined_rows="1",
     ),
     "quarantine_summary_holds_no_personal_text": personal("metadata.quarantine_summary", "column_name"),
@@ -666,7 +679,9 @@ def test_a_restatement_is_published_only_when_somebody_approves_it(candidate: Ca
     assert done.returncode == 0, done.stderr[-2000:]
     assert candidate.found()[changed]["state"] == "warned" and candidate.verdict() == "pass"
     assert candidate.found()[changed]["observed"].endswith("approved by hand")
-    assert [a["subject"] for a in ledger_of(candidate.home).audits() if a["action"] == "approve restatement"] == ["planted"]
+    assert [a["subject"] for a in ledger_of(candidate.home).audits() if a["action"] == "approve restatement"] == [
+        "planted"
+    ]
 
 
 # -- the gate defends itself ----------------------------------------------------------------------------------------------
@@ -697,7 +712,11 @@ def test_a_raw_gate_that_cannot_judge_leaves_the_load_unjudged(home: Home, tmp_p
     cases: list[tuple[Callable[[Path], object], int, str]] = [
         (lambda e: (e / suite).unlink(), 1, "no expectations for performance_daily"),
         # Nothing is judged with an empty list either, but it is the configuration that is wrong.
-        (lambda e: (e / suite).write_text("contract: performance_daily\nchecks: []\n"), 2, "raw/performance_daily.yml:2"),
+        (
+            lambda e: (e / suite).write_text("contract: performance_daily\nchecks: []\n"),
+            2,
+            "raw/performance_daily.yml:2",
+        ),
         (broken_check, 1, "cannot_be_run: Conversion Error"),
     ]
     for change, exit_code, words in cases:
@@ -717,3 +736,48 @@ def test_a_published_table_without_expectations_is_red(candidate: Candidate, tmp
     done = replace(candidate.home, project=project).cli("check", "marts", "--run-id", "planted")
     assert done.returncode == 1 and candidate.verdict() == "fail"
     assert "published_table_has_expectations" in done.stderr and "dim_channel" in done.stderr
+
+
+# -- what is usual: the sandbox company's deliveries -----------------------------------------------------------------------
+
+USUAL = {"performance_daily_volume_is_usual", "performance_daily_newest_day_is_complete"}
+AMOUNTS = {"performance_daily_amounts_are_usual"}
+DAILY = ("search_ads", "social_ads", "video_ads")
+
+
+def judge_day(home: Home, company: Company, day: int, faults: tuple[str, ...] = ()) -> dict[str, set[str]]:
+    """Deliver, land and judge a day as a run does; per source what the raw gate blocked."""
+    run_id = f"day-{day}{''.join(faults)}".replace(":", "-")
+    world.deliver(home, company, day, faults)
+    world.extract(home, run_id, world.instant(company, day))
+    with world.installation(home) as here:
+        with contextlib.suppress(GateFailed):
+            pipeline.check_raw(here, run_id)
+        here.ledger.finish_run(run_id, "failed")
+        source_of = {load.load_id: load.source for load in here.ledger.loads()}
+        blocked: dict[str, set[str]] = {}
+        for row in here.ledger.checks(run_id):
+            if row["state"] == "failed":
+                blocked.setdefault(source_of[row["subject"]], set()).add(row["check_id"])
+        return blocked
+
+
+@pytest.mark.parametrize("days", [6, pytest.param(30, marks=pytest.mark.long)])
+def test_faithful_deliveries_pass_and_faulty_ones_never(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "load_suites", lambda _: SUITES)
+    home, company = world.sandbox_home(tmp_path / "home"), Company()
+
+    def planted(day: int, kind: str) -> dict[str, set[str]]:
+        return judge_day(home, company, day, tuple(f"{kind}:{source}" for source in DAILY))
+
+    assert judge_day(home, company, 1) == {}
+    for kind in ("hundredfold", "micros_as_units"):  # one earlier load is enough to see it
+        assert planted(2, kind) == dict.fromkeys(DAILY, AMOUNTS)
+    for day in range(2, days + 1):
+        assert judge_day(home, company, day) == {}
+    assert planted(days + 1, "half_rows") == dict.fromkeys(DAILY, USUAL)
+    for kind in ("hundredfold", "micros_as_units"):
+        assert planted(days + 1, kind) == dict.fromkeys(DAILY, AMOUNTS)
+    assert judge_day(home, company, days + 1) == {}

@@ -1,4 +1,4 @@
-"""The raw gate: every shipped check goes red for its planted fault and for nothing else, and nothing passes vacuously."""
+"""The raw gate: nothing passes vacuously, an exception is a failure, and volume is measured in the right unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 
 from onefunnel.quality.gate import LoadUnderJudgement, check_raw
 from onefunnel.quality.results import GateReport
-from onefunnel.quality.suites import load_suites
 
 EXPECTATIONS = Path(__file__).parents[2] / "expectations"
 KNOWN_AT = "2026-01-05 06:00:00"
@@ -117,18 +116,6 @@ def make_load(contract: str, load_id: str) -> Load:
     return Load(contract, receipt(0), history, {name: value for name, (_, value, _, _) in COLUMNS[contract].items()})
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong, and which lesser checks rightly speak up as well."""
-
-    plant: Callable[[Load], object]
-    also: frozenset[str] = frozenset()
-
-
-def fault(plant: Callable[[Load], object], *also: str) -> Fault:
-    return Fault(plant, frozenset(also))
-
-
 def shrink(load: Load, rows: int) -> None:
     load.rows = rows
     load.receipt["rows"] = {"extracted": rows, "landed": rows, "rejected": 0}
@@ -143,90 +130,12 @@ def spoil(load: Load, column: str, **what: Any) -> None:
     load.column(column).update(what)
 
 
-def common_faults(contract: str, required: str) -> dict[str, Fault]:
-    every = f"{contract}_every_value_is_readable"
-    return {
-        f"{contract}_rows_are_present": fault(lambda x: (shrink(x, 0), x.history.clear())),
-        f"{contract}_volume_is_usual": fault(lambda x: shrink(x, ROWS // 2 - 1)),
-        f"{contract}_receipt_balances": fault(lambda x: x.receipt["rows"].update(extracted=ROWS + 1)),
-        f"{contract}_records_are_readable": fault(lambda x: reject(x, 21), f"{contract}_every_record_is_readable"),
-        f"{contract}_every_record_is_readable": fault(lambda x: reject(x, 1)),
-        f"{contract}_required_values_are_readable": fault(lambda x: spoil(x, required, invalid=21), every),
-        every: fault(lambda x: spoil(x, required, invalid=1)),
-        f"{contract}_required_values_are_filled": fault(lambda x: spoil(x, required, null=21)),
-        f"{contract}_columns_are_declared": fault(lambda x: x.receipt.update(undeclared_columns=["note"])),
-    }
-
-
-FAULTS: dict[str, Fault] = {
-    **common_faults("performance_daily", "spend_amount"),
-    **common_faults("campaigns", "campaign_id"),
-    **common_faults("ad_accounts", "time_zone"),
-    **common_faults("fx_rates", "rate"),
-    "performance_daily_dates_are_plausible": fault(lambda x: spoil(x, "spend_date", max="2026-01-07")),
-    "performance_daily_currency_is_a_code": fault(
-        lambda x: spoil(x, "currency", invalid=21), "performance_daily_every_value_is_readable"
-    ),
-    "performance_daily_negative_spend_is_rare": fault(
-        lambda x: x.values.update(spend_amount="case when i < 6 then 'R$ -5.00' else '5.00' end")
-    ),
-    "performance_daily_amounts_are_usual": fault(lambda x: spoil(x, "spend_amount", max="1250.01")),
-    "campaigns_dates_are_plausible": fault(lambda x: spoil(x, "started_on", min="0202-12-01")),
-    "ad_accounts_currency_is_a_code": fault(
-        lambda x: spoil(x, "currency", invalid=6), "ad_accounts_every_value_is_readable"
-    ),
-    "ad_accounts_time_zone_is_known": fault(lambda x: x.values.update(time_zone="'Europe/Bielefeld'")),
-    "fx_rates_dates_are_plausible": fault(lambda x: spoil(x, "rate_date", min="1999-12-31")),
-    "fx_rates_are_positive": fault(lambda x: spoil(x, "rate", min="0")),
-    "fx_rates_are_usual": fault(lambda x: spoil(x, "rate", max="108.6")),
-}
-
-RAW_CHECKS = load_suites(EXPECTATIONS).declared("raw")
-
-
-def contract_of(check_id: str) -> str:
-    return next(contract for contract in COLUMNS if check_id.startswith(contract))
-
-
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, GateReport]:
-    """One gate over all faulty loads and a healthy one per contract."""
-    root = tmp_path_factory.mktemp("landing")
-    loads = [make_load(contract, f"healthy-{contract}") for contract in COLUMNS]
-    for check_id, planted in FAULTS.items():
-        loads.append(make_load(contract_of(check_id), check_id))
-        planted.plant(loads[-1])
-    return check_raw([load.land(root / load.receipt["load_id"]) for load in loads], EXPECTATIONS)
-
-
 def not_passed(report: GateReport) -> set[str]:
     return {result.check_id for result in report.results if result.state != "passed"}
 
 
-@pytest.mark.parametrize("contract", COLUMNS)
-def test_a_healthy_load_passes_every_check(reports: dict[str, GateReport], contract: str) -> None:
-    report = reports[f"healthy-{contract}"]
-    assert not_passed(report) == set()
-    assert report.verdict == "pass"
-    assert report.declared == report.executed == len(report.results) > 0
-
-
-@pytest.mark.parametrize("check_id", RAW_CHECKS)
-def test_every_raw_check_can_go_red(reports: dict[str, GateReport], check_id: str) -> None:
-    assert check_id in FAULTS, f"{check_id} has no planted fault: nobody knows whether it can go red"
-    report = reports[check_id]
-    result = next(result for result in report.results if result.check_id == check_id)
-    assert result.state == ("failed" if result.severity == "block" else "warned"), result
-    assert report.verdict == ("fail" if result.severity == "block" else "pass")
-    assert not_passed(report) == {check_id} | FAULTS[check_id].also
-
-
-def test_no_planted_fault_is_left_over() -> None:
-    assert set(FAULTS) == set(RAW_CHECKS)
-
-
-def test_samples_are_keys_and_no_text_of_the_source_leaves_the_gate(reports: dict[str, GateReport]) -> None:
-    report = reports["fx_rates_every_record_is_readable"]
+def test_samples_are_keys_and_no_text_of_the_source_leaves_the_gate(tmp_path: Path) -> None:
+    report = judge_one(tmp_path, lambda x: reject(x, 1))
     result = next(result for result in report.results if result.state == "warned")
     assert result.samples == ("0:0",)
     assert "read_parquet" not in result.sql and "records" not in result.samples

@@ -115,8 +115,10 @@ def test_rollback_takes_the_page_along_and_the_next_run_starts_clean(place):
     assert [(x["action"], x["because"]) for x in ledger.audits()] == [("rollback", "wrong numbers")]
     publish_new(place, "r3")
     assert seen(paths) == "r3"
-    with pytest.raises(UsageError, match="no kept version r2"):
-        publish.rollback(paths, ledger, "r2", "x")
+    with pytest.raises(UsageError, match="no kept version r9"):
+        publish.rollback(paths, ledger, "r9", "x")
+    publish.rollback(paths, ledger, "r2", "it was right after all")  # only when it is asked for by name
+    assert seen(paths) == "r2"
 
 
 def test_a_damaged_version_is_not_rolled_back_to(place):
