@@ -13,10 +13,11 @@ export GX_ANALYTICS_ENABLED := false
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Compiled at once: a run starts seven processes, and each would compile what it imports.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -32,19 +33,20 @@ demo: $(STAMP)  ## the next day of a sandbox company through one audited run in 
 	touch $@
 
 test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 test-long: $(STAMP) .venv-client/.installed  ## the full matrices
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint dbt_project --disable-progress-bar
+	cd dbt_project && ../$(BIN)/sqlfluff lint models tests --disable-progress-bar
 	$(BIN)/onefunnel validate
 	$(BIN)/python -m pytest tests/test_repo_conventions.py
-	cd dbt_project && ../$(BIN)/mf validate-configs --skip-dw
+	cd dbt_project && DBT_PROFILES_DIR=. ../$(BIN)/mf validate-configs --skip-dw
 
 up: $(STAMP)  ## Airflow's UI on 127.0.0.1:8080 over the same state, DAGs paused
 	@$(BIN)/onefunnel airflow

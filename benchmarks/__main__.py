@@ -37,7 +37,7 @@ import sys, duckdb
 source, target = sys.argv[1:]
 names = open(source, encoding="utf-8").readline().strip().split(",")
 columns = "{" + ", ".join(f"'{n}': 'VARCHAR'" for n in names) + "}"
-duckdb.execute(f"copy (select * from read_csv('{source}', columns = {columns}, auto_detect = false, strict_mode = true, header = true)) "
+duckdb.execute(f"copy (select * from read_csv('{source}', columns = {columns}, auto_detect = false, strict_mode = true, header = true, ignore_errors = true)) "
                f"to '{target}' (format parquet, compression zstd)")
 """
 READ_PARQUET = """
