@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime as dt
 
 from airflow.sdk import Param, dag, task
-from steps import DEFAULT_ARGS, audited_run, step
+from steps import APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
 
 
 @dag(
@@ -31,6 +31,7 @@ from steps import DEFAULT_ARGS, audited_run, step
     doc_md=__doc__,
     tags=["onefunnel", "revenue", "backfill"],
     params={
+        "approve_restatement": APPROVE_RESTATEMENT,
         "first_day": Param("2026-01-01", type="string", format="date", title="First day", description="Inclusive."),
         "last_day": Param("2026-01-31", type="string", format="date", title="Last day", description="Inclusive."),
         "as_of": Param(

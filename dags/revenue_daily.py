@@ -23,7 +23,7 @@ from __future__ import annotations
 import datetime as dt
 
 from airflow.sdk import Param, dag, task
-from steps import DEFAULT_ARGS, audited_run, step
+from steps import APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
 
 from onefunnel.settings import declared_schedule
 
@@ -39,13 +39,14 @@ from onefunnel.settings import declared_schedule
     doc_md=__doc__,
     tags=["onefunnel", "revenue", "sales", "marketing"],
     params={
+        "approve_restatement": APPROVE_RESTATEMENT,
         "as_of": Param(
             None,
             type=["null", "string"],
             format="date-time",
             title="As of",
             description="The instant the data is read at, ISO with zone. Empty: what pipeline.yml says (usually now).",
-        )
+        ),
     },
 )
 def revenue_daily() -> None:

@@ -17,11 +17,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, conf, get_current_context, task
+from airflow.sdk import Asset, Param, conf, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 ENVIRONMENT = 3
 MARTS = Asset(name="marts/revenue", uri="onefunnel://marts/revenue", group="onefunnel")
+
+
+APPROVE_RESTATEMENT = Param(
+    False,
+    type="boolean",
+    title="Approve restatement",
+    description="Days that are final may differ from the published version by more than the gate allows. Kept in the audit trail.",
+)
 
 
 def explain_failure(context: dict[str, Any]) -> None:
@@ -71,8 +79,8 @@ def audited_run(*, first: Any, longest: dt.timedelta, build_with: tuple[str, ...
         step("seal")
 
     @task(execution_timeout=dt.timedelta(hours=1))
-    def check_marts() -> None:
-        step("check", "marts")
+    def check_marts(params: dict) -> None:
+        step("check", "marts", *(["--approve-restatement"] if params.get("approve_restatement") else []))
 
     @task(execution_timeout=dt.timedelta(minutes=15), outlets=[MARTS])
     def publish() -> None:

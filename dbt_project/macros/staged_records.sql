@@ -69,13 +69,16 @@
 {# The first thing that is wrong with a row, in contract order: `<column>: <what it is not>`. #}
 {% macro reject_reason(contract, dialect) -%}
     {%- set allowed = var('allowed_values').get(contract, {}) -%}
-    {#- A key or a cell with a hole in it identifies nothing, whatever the contract says of the column. -#}
-    {%- set identifying = cell_columns(dialect) + (dialect.key if dialect.key and dialect.key is not string else []) -%}
+    {#- What names a row of a level: spend of a campaign without a campaign cannot be followed. -#}
+    {%- set named_by = var('named_by').get(contract, {}) -%}
     case
         {%- for name, column in contract_columns(contract).items() %}
         {%- set declared = dialect.columns.get(name) or {} %}
-        {%- if column.required or name in identifying %}
+        {%- if column.required %}
         when coalesce(trim(said_{{ name }}), '') = '' then '{{ name }}: missing'
+        {%- endif %}
+        {%- if name in named_by %}
+        when level in ('{{ named_by[name] | join("', '") }}') and coalesce(trim(said_{{ name }}), '') = '' then '{{ name }}: missing'
         {%- endif %}
         {%- if column.type != 'text' %}
         when said_{{ name }} is not null and {{ name }} is null then {{ sql_text(name ~ ': ' ~ not_a(column.type, dialect, declared)) }}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 import duckdb
 
 from onefunnel.engines.duckdb import literal
-from onefunnel.errors import EnvironmentNotReady, StepFailed
+from onefunnel.errors import EnvironmentNotReady, StepFailed, is_disk_trouble
 from onefunnel.formats import canonical_json
 from onefunnel.landing import read_receipt
 from onefunnel.ledger import Load
@@ -216,6 +217,8 @@ def run_dbt(
     results = target_path / "run_results.json"
     if not results.is_file():
         reason = str(outcome.exception or "dbt wrote no results").strip()
+        if is_disk_trouble(reason):
+            raise OSError(errno.ENOSPC, reason, str(paths.dbt))
         raise StepFailed(
             f"dbt could not run: {reason}", where=str(paths.dbt_project), do=f"See {paths.dbt / 'logs' / 'dbt.log'}"
         )

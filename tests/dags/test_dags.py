@@ -96,7 +96,7 @@ def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
         assert dag["doc"].strip().startswith("# revenue_")
         assert "onefunnel" in dag["tags"]
         assert not dag["catchup"]
-    assert found["dags"]["revenue_backfill"]["params"] == ["as_of", "first_day", "last_day"]
+    assert found["dags"]["revenue_backfill"]["params"] == ["approve_restatement", "as_of", "first_day", "last_day"]
 
 
 @pytest.fixture(scope="module")

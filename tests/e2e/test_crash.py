@@ -176,7 +176,7 @@ def test_a_stopped_publisher_keeps_everyone_else_out(home: Home) -> None:
             other = home.cli("run")
             assert other.returncode == 3, other.stderr
             # stopped in the middle of a ledger write, it shows as the ledger's lock instead
-            assert "publish, pid" in other.stderr or "ledger is locked" in other.stderr
+            assert "Run slow is writing" in other.stderr or "ledger is locked" in other.stderr
     finally:
         os.killpg(process.pid, signal.SIGCONT)
     assert process.wait(60) == 0
