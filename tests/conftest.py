@@ -180,6 +180,15 @@ def home(tmp_path: Path) -> Iterator[Home]:
     yield fresh
 
 
+def ledger_of(home: Home) -> Any:
+    """The installation's ledger."""
+    from onefunnel.ledger import Ledger
+    from onefunnel.paths import Paths
+
+    paths = Paths(home.path, home.project)
+    return Ledger(paths.ledger, paths.locks)
+
+
 def sealed_candidate(home: Home, run_id: str, rows: int = 50) -> dict[str, Any]:
     """Open a run and give it an audited candidate in which every row says which run wrote it."""
     from onefunnel import publish

@@ -50,7 +50,7 @@ sandbox_app = typer.Typer(
 app.add_typer(check_app, name="check")
 app.add_typer(loads_app, name="loads")
 app.add_typer(sandbox_app, name="sandbox")
-err = Console(stderr=True)
+err = Console(stderr=True, soft_wrap=True)
 # A pipe gets whole lines: nothing is cut to the width of a terminal that is not there.
 out = Console(width=None if sys.stdout.isatty() else 400)
 
