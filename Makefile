@@ -33,10 +33,10 @@ demo: $(STAMP)  ## the next day of a sandbox company through one audited run in 
 	touch $@
 
 test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
 
 test-long: $(STAMP) .venv-client/.installed  ## the full matrices
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, Param, conf, get_current_context, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 ENVIRONMENT = 3
 MARTS = Asset(name="marts/revenue", uri="onefunnel://marts/revenue", group="onefunnel")
@@ -119,8 +119,10 @@ def step(*arguments: str) -> Any:
                 for line in process.stderr or ():
                     say(line.rstrip())
                 code = process.wait()
-            except BaseException:  # a timeout or a stop of the task: no step outlives it
+            except BaseException as stop:  # no step outlives its task
                 os.killpg(process.pid, signal.SIGTERM)
+                if isinstance(stop, AirflowTaskTimeout):
+                    raise AirflowFailException(f"onefunnel {arguments[0]} took longer than its task may") from stop
                 raise
         out.seek(0)
         text = out.read()

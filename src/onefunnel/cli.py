@@ -217,10 +217,7 @@ def start(
     """Open a run (an orchestrator calls this first) and print its sources as JSON."""
     here = Installation.open()
     date_range = (date_from, date_to) if date_from and date_to else None
-    opened = steps.open_run(
-        here, run_id, kind="backfill" if date_range else "daily", as_of=as_of, date_range=date_range
-    )
-    here.ledger.acquire_lease(run_id)
+    opened = steps.begin(here, run_id, kind="backfill" if date_range else "daily", as_of=as_of, date_range=date_range)
     _print_json({"run_id": run_id, "as_of": opened.as_of, "sources": list(here.settings.sources)})
 
 

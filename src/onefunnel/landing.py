@@ -225,9 +225,15 @@ def _check_header(plan: LoadPlan, file: ReadableFile) -> list[str]:
     wanted = {c.from_ for c in plan.stream.columns.values() if c.from_ is not None}
     missing = sorted(wanted - set(file.header))
     if missing:
+        # Where none is there, line 1 may be data, and data does not belong into a message.
+        found = (
+            f"it has: {', '.join(file.header)}"
+            if wanted & set(file.header)
+            else f"none of the declared columns is among its {len(file.header)}: has the file a header?"
+        )
         raise StepFailed(
             f"Declared column{'s' if len(missing) > 1 else ''} missing: {', '.join(missing)}.",
-            where=f"{plan.where}, file {file.path}, line 1 (it has: {', '.join(file.header)})",
+            where=f"{plan.where}, file {file.path}, line 1 ({found})",
             do=f"Was it renamed? Correct `columns` in pipeline.yml (staging model stg_files__{plan.stream.contract}), or have the file written again.",
         )
     return [c for c in file.header if c not in wanted and c not in plan.stream.ignore]

@@ -277,6 +277,12 @@ class Ledger:
             if mine["token"] is not None:  # one of this run's steps, or the run resumed with nobody in between
                 db.execute("update lease set run_id = ?, renewed_at = ?", (run_id, utc_now()))
                 return int(lease["token"])
+            last = db.execute("select run_id from runs where token = ?", (lease["token"],)).fetchone()
+            if lease["run_id"] is None and last is not None and self.held_locks(last["run_id"]):
+                # It failed in one step and gave the lease back, while another step of it still works.
+                raise EnvironmentNotReady(
+                    f"Run {last['run_id']} is ending: {self.held_locks(last['run_id'])[0]}.", do="Wait for it to end."
+                )
             if lease["run_id"] is not None:
                 self._refuse_unless_abandoned(db, lease)
                 # Killed between its publish and its last note, a run is published all the same.
@@ -454,13 +460,21 @@ class Ledger:
             r["path"]: r["sha256"] for r in self._rows("select path, sha256 from files where load_id = ?", (load_id,))
         }
 
-    def judge(self, load_id: str, state: str, judged_by: str, because: str) -> None:
-        """Accept or refuse a load. A verdict is sticky: only a human's later word changes it."""
+    def judge(self, load_id: str, state: str, judged_by: str, because: str, *, only_landed: bool = False) -> bool:
+        """Accept or refuse a load. A verdict is sticky: only a human's later word changes it.
+
+        Args:
+            only_landed: leave a load alone that somebody has judged meanwhile (a gate's verdict).
+
+        Returns:
+            Whether the verdict was taken.
+        """
         with self._transaction() as db:
-            db.execute(
-                "update loads set state = ?, judged_at = ?, judged_by = ?, because = ? where load_id = ?",
-                (state, utc_now(), judged_by, because, load_id),
+            cursor = db.execute(
+                "update loads set state = ?, judged_at = ?, judged_by = ?, because = ? where load_id = ? and (? or state = 'landed')",
+                (state, utc_now(), judged_by, because, load_id, int(not only_landed)),
             )
+            return cursor.rowcount == 1
 
     def set_run_extract(self, run_id: str, source: str, stream: str, load_id: str | None, note: str) -> None:
         """Record what a run's extract found for a stream: a load, or why there is none."""

@@ -158,16 +158,44 @@ def open_run(
     return run
 
 
+def begin(
+    here: Installation,
+    run_id: str,
+    *,
+    kind: str,
+    as_of: str | None,
+    driven: bool = False,
+    date_range: tuple[str, str] | None = None,
+) -> Run:
+    """Open a run and take the lease for it; a new run that does not get the lease ends as failed.
+
+    Raises:
+        UsageError: the run exists as one of another kind or range.
+        EnvironmentNotReady: another run holds the lease.
+    """
+    run = open_run(here, run_id, kind=kind, as_of=as_of, driven=driven, date_range=date_range)
+    if (run.kind, run.range_from, run.range_to) != (kind, *(date_range or (None, None))):
+        raise UsageError(f"Run {run_id} exists, as a {run.kind} run.", do="Choose another run id.")
+    try:
+        here.ledger.acquire_lease(run_id)
+    except EnvironmentNotReady as error:
+        if run.token is None:
+            here.ledger.finish_run(run_id, "failed", "start", str(error))
+        raise
+    return run
+
+
 @contextmanager
 def step(here: Installation, run_id: str, name: str, part: str = "") -> Iterator[Run]:
     """Run one step: under the run's lease, under the step's own lock, recorded in the ledger.
 
     An error with exit code 3 leaves the run open, to be retried; any other fails it and gives the lease back.
     """
+    label = f"{name} {part}".strip()
+    _refuse_sibling_of_a_failure(here, run_id, name, label)
     run = open_run(here, run_id)
     if run.state == "published" and name not in ("report", "publish"):
         raise UsageError(f"Run {run_id} is published.", do="Start a new run: onefunnel run")
-    label = f"{name} {part}".strip()
     with here.ledger.lock(run_id, label.replace(" ", "-")):
         if run.state != "published":
             here.ledger.acquire_lease(run_id)
@@ -179,7 +207,8 @@ def step(here: Installation, run_id: str, name: str, part: str = "") -> Iterator
             raise
         except BaseException as error:
             if not is_disk_trouble(error):
-                _end_red(here, run_id, step_id, label, StepFailed(f"{type(error).__name__}: {error}"))
+                # The text of a library's error may quote data; it is in the process's own log only.
+                _end_red(here, run_id, step_id, label, StepFailed(f"{type(error).__name__}; the step's log says more"))
                 raise
             trouble = EnvironmentNotReady(
                 f"The disk refused: {str(error).splitlines()[0]}",
@@ -190,6 +219,14 @@ def step(here: Installation, run_id: str, name: str, part: str = "") -> Iterator
             raise trouble from error
         here.ledger.end_step(step_id, "ok")
         here.ledger.renew_lease(run_id)
+
+
+def _refuse_sibling_of_a_failure(here: Installation, run_id: str, name: str, label: str) -> None:
+    """A run that failed in one of several steps side by side stays failed, with its cause: the others do not revive it."""
+    run = here.ledger.run(run_id)
+    failed = (run.failed_step or "") if run is not None and run.state == "failed" else ""
+    if failed != label and failed.split(" ")[0] == name == "extract":
+        raise StepFailed(f"Run {run_id} failed in step {failed}; nothing more is done in it.", do="onefunnel status")
 
 
 def _end_red(here: Installation, run_id: str, step_id: int, label: str, error: OnefunnelError) -> None:
@@ -284,7 +321,7 @@ def _extract_stream(here: Installation, run: Run, source_name: str, stream_name:
         return done(
             kept[-1].load_id, kept[-1].rows_extracted, f"unchanged since load {kept[-1].load_id} ({kept[-1].state})"
         )
-    plan = replace(plan, again=len(same))
+    plan = _numbered(here, plan)
     load = _land(here, run, plan, changed, where)
     if load is None:
         return done(None, 0, "nothing in the range")
@@ -319,11 +356,22 @@ def _to_read(
         for version in files_of[x.load_id].items()
     }
     changed = {f.path for f in found if cursor.get(f.path) != f.sha256 and (f.path, f.sha256) not in recalled}
-    refused = [x.seq for x in loads if x.state == "refused" and changed & files_of[x.load_id].keys()]
+    accepted_at = {p: x.seq for x in loads if x.state == "accepted" for p in files_of[x.load_id]}
+    refused = [
+        x.seq
+        for x in loads
+        if x.state == "refused" and any(x.seq > accepted_at.get(p, 0) for p in changed & files_of[x.load_id].keys())
+    ]
     if refused:
         later = {p for x in loads if x.state == "accepted" and x.seq > min(refused) for p in files_of[x.load_id]}
-        changed |= {f.path for f in found if f.path in later}
+        changed |= {f.path for f in found if f.path in later and (f.path, f.sha256) not in recalled}
     return [f for f in found if f.path in changed]
+
+
+def _numbered(here: Installation, plan: LoadPlan) -> LoadPlan:
+    """The plan, counting the recorded loads of the same content: content that returns is a load of its own."""
+    loads = here.ledger.loads(source=plan.source, stream=plan.stream_name)
+    return replace(plan, again=sum(1 for x in loads if x.content_fingerprint == plan.fingerprint))
 
 
 def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundFile], where: str) -> Load | None:
@@ -343,11 +391,12 @@ def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundF
             if not inside:
                 return None
             if len(inside) < len(files):
-                keep = {f.path for f in inside}
-                shutil.rmtree(work, ignore_errors=True)
-                narrowed = [f for f in changed if f.path in keep]
-                plan = replace(plan, files=[(f.path, f.sha256) for f in narrowed])
-                return _land(here, run, plan, narrowed, where)
+                # What comes before the last file of the range is read as well: read later, it would overwrite it.
+                narrowed = changed[: 1 + max(f.seq for f in inside)]
+                if len(narrowed) < len(changed):
+                    shutil.rmtree(work, ignore_errors=True)
+                    plan = _numbered(here, replace(plan, files=[(f.path, f.sha256) for f in narrowed]))
+                    return _land(here, run, plan, narrowed, where)
         _refuse_unwanted_empty(plan.stream, files, where)
         receipt = write_load(plan, files, work, target)
     finally:
@@ -439,7 +488,10 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
             if first
             else "not all checks ran"
         )
-        here.ledger.judge(load.load_id, state, f"{first.check_id if first else 'raw gate'}@{__version__}", because)
+        judge_id = f"{first.check_id if first else 'raw gate'}@{__version__}"
+        if not here.ledger.judge(load.load_id, state, judge_id, because, only_landed=True):
+            stands = here.ledger.load(load.load_id)
+            state, because = stands.state, f"{stands.because} (judged {stands.judged_by} meanwhile)"
         log.log(
             logging.INFO if state == "accepted" else logging.ERROR,
             "load %s %s: %s (%d checks)",
@@ -514,6 +566,8 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
         if not replay:
             shutil.rmtree(export, ignore_errors=True)
             write_tables(export, here.paths.run(run_id), here.ledger.export(), _EXPORT)
+        elif not export.exists():  # a replay is built from what was known then, and can be replayed itself
+            shutil.copytree(here.paths.landing / "ledger" / f"load={replay}", export)
         warehouse = here.paths.run(run_id) / "warehouse.duckdb"
         transform.prepare_base(here.paths, warehouse, fresh=full)
         variables = transform.build_vars(
@@ -528,7 +582,7 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
                 "base_as_of": "" if full or not base else base["as_of"],
             },
             [] if full or not base else base["loads"],
-            here.paths.landing / "ledger" / f"load={replay or run_id}",
+            export,
         )
         result = transform.run_dbt(here.paths, warehouse, variables, full, here.paths.dbt / "target")
         here.ledger.record_checks(
@@ -705,8 +759,8 @@ def report(here: Installation, run_id: str) -> dict[str, Any]:
             shutil.copyfile(checks, work / "checks.html")
         shutil.rmtree(version / "site", ignore_errors=True)
         work.rename(version / "site")
-        if published["state"] == "current":
-            with publish.publish_lock(here.paths):
+        with publish.publish_lock(here.paths):
+            if any(v["run_id"] == run_id and v["state"] == "current" for v in here.ledger.versions()):
                 publish.flip_site(here.paths, run_id)
     return {"page": str(here.paths.site / page.name)}
 
@@ -730,9 +784,9 @@ def run_all(
 
     The driver holds a lock for as long as it lives, so that a killed one can be told from a slow one.
     """
-    here.ledger.acquire_lease(open_run(here, run_id, kind=kind, as_of=as_of, driven=True, date_range=date_range).run_id)
-    publish.repair_links(here.paths, here.ledger)
     with here.ledger.lock(run_id, "driver"):
+        begin(here, run_id, kind=kind, as_of=as_of, driven=True, date_range=date_range)
+        publish.repair_links(here.paths, here.ledger)
         for name in STEPS if not replay else STEPS[2:]:
             extra = []
             if name == "build":

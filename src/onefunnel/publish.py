@@ -255,7 +255,7 @@ def final_spend(paths: Paths) -> list[dict[str, Any]]:
     Raises:
         StepFailed: the published file cannot be read.
     """
-    if not paths.current.exists():
+    if not paths.current.is_symlink():
         return []
     try:
         with reader(paths.current.resolve()) as db:
@@ -320,6 +320,8 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
             f"Run {holder} is writing: {ledger.held_locks(holder)[0]}.", do="Wait for it to end, then roll back."
         )
     with publish_lock(paths):
+        if holder is not None and ledger.held_locks(holder):
+            raise EnvironmentNotReady(f"Run {holder} is writing.", do="Wait for it to end, then roll back.")
         now = current_run(paths)
         there = [v for v in ledger.versions() if (paths.version(v["run_id"]) / DATABASE).is_file()]
         kept = [v["run_id"] for v in there if v["state"] in ("kept", "rolled_back")]
@@ -338,12 +340,13 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
                 where=str(paths.version(target)),
                 do=f"Choose another: {', '.join(k for k in kept if k != target) or 'none is kept'}",
             )
+        # First what can be rebuilt or only remembers, then the record that makes it true.
+        paths.warehouse.unlink(missing_ok=True)
+        ledger.audit("rollback", f"{now} -> {target}", because)
         ledger.record_rollback(target, now)
         _flip(paths.current, Path("v") / target / DATABASE)
         if (paths.version(target) / "site").is_dir():
             flip_site(paths, target)
-        paths.warehouse.unlink(missing_ok=True)
-        ledger.audit("rollback", f"{now} -> {target}", because)
     return manifest
 
 
@@ -366,6 +369,11 @@ def collect(paths: Paths, ledger: Ledger, keep: int, min_age: dt.timedelta) -> l
             shutil.rmtree(folder, ignore_errors=True)
             ledger.mark_collected(version["run_id"])
             gone.append(version["run_id"])
+        recorded = {v["run_id"] for v in ledger.versions()}
+        for folder in paths.versions.glob("*"):  # moved there by a publish that was killed before its record
+            run = ledger.run(folder.name)
+            if folder.name not in recorded and (run is None or run.state != "running"):
+                shutil.rmtree(folder, ignore_errors=True)
         for folder in [*paths.runs.glob("*"), *paths.candidates.glob("*"), *paths.candidates.glob(".*.partial")]:
             run = ledger.run(folder.name.removeprefix(".").removesuffix(".partial"))
             if run is None or run.state != "running":

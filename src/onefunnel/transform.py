@@ -25,6 +25,7 @@ from onefunnel.settings import Settings
 
 # A tick that selects nothing or a test without a model must never pass for a green build.
 _WARNINGS_AS_ERRORS = {"error": ["NoNodesForSelectionCriteria", "NothingToDo"]}
+RED = ("error", "fail", "runtime error")
 _HASHED_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".toml"}
 
 
@@ -51,7 +52,7 @@ class BuildResult:
     @property
     def failures(self) -> tuple[NodeResult, ...]:
         """Nodes that make the build red."""
-        return tuple(n for n in self.nodes if n.status in ("error", "fail", "runtime error"))
+        return tuple(n for n in self.nodes if n.status in RED)
 
 
 def code_fingerprint(paths: Paths, settings: Settings) -> str:
@@ -65,7 +66,8 @@ def code_fingerprint(paths: Paths, settings: Settings) -> str:
         and not {"target", "logs", "dbt_packages"} & set(p.relative_to(paths.dbt_project).parts)
     ):
         digest.update(path.relative_to(paths.dbt_project).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    digest.update(canonical_json([settings.reporting.model_dump(), settings.company]).encode())
+    finality = {f"{n}.{k}": x.final_after_days for n, s in settings.sources.items() for k, x in s.streams.items()}
+    digest.update(canonical_json([settings.reporting.model_dump(), settings.company, finality]).encode())
     return digest.hexdigest()
 
 
@@ -224,6 +226,13 @@ def run_dbt(
         )
     manifest = json.loads((target_path / "manifest.json").read_text(encoding="utf-8"))
     nodes = tuple(_node(r, manifest) for r in json.loads(results.read_text(encoding="utf-8"))["results"])
+    failing = any(n.status in RED for n in nodes)
+    if not outcome.success and not failing:
+        raise StepFailed(
+            f"dbt was interrupted: {outcome.exception or 'it did not finish'}",
+            where=str(paths.dbt_project),
+            do="Repeat the run.",
+        )
     if not nodes:
         raise StepFailed("dbt built nothing.", where=str(paths.dbt_project), do="Check the project's selection.")
     return BuildResult(nodes, full_refresh)

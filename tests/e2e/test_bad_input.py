@@ -484,6 +484,7 @@ def test_spend_without_a_rate_is_held_back_with_its_amount_until_the_rate_arrive
 # -- damage ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_damaged_load_is_named_and_landed_again_once_it_is_refused(published: Home, copy: Home) -> None:
     load_id = world.receipts(copy, "day1")["spend", "performance_daily"]["load_id"]
     (records,) = copy.path.glob(f"landing/spend/*/load={load_id}/records.parquet")
@@ -558,6 +559,7 @@ sources:
 # -- after the cause is gone -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_after_red_days_one_plain_run_is_green_and_equal_to_a_history_that_never_failed(
     published: Home, copy: Home, tmp_path: Path
 ) -> None:

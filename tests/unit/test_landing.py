@@ -242,10 +242,14 @@ def test_parquet_lands_as_text_with_its_control_totals(tmp_path):
 
 def test_a_missing_declared_column_stops_the_load_and_names_itself(tmp_path):
     with pytest.raises(StepFailed) as caught:
-        land(tmp_path, {"a.csv": b"ident,x\n1,2\n"}, declared({"id": {"from": "id"}}))
+        land(tmp_path, {"a.csv": b"ident,x\n1,2\n"}, declared({"id": {"from": "id"}, "clicks": {"from": "x"}}))
     assert "id" in caught.value.what
     assert "it has: ident, x" in (caught.value.where or "")
     assert "stg_files__c" in (caught.value.do or "")
+    with pytest.raises(StepFailed) as headless:
+        land(tmp_path / "2", {"a.csv": b"Anna,anna@example.com\nB,b@example.com\n"}, declared({"id": {"from": "id"}}))
+    assert "has the file a header?" in (headless.value.where or "")
+    assert "anna" not in str(headless.value).lower(), "line 1 may be data"
 
 
 def test_a_load_is_immutable_and_says_when_it_was_touched(tmp_path):
