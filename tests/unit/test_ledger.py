@@ -188,3 +188,22 @@ def test_many_processes_write_at_once(ledger):
         writer.join(60)
         assert writer.exitcode == 0
     assert len(ledger.loads()) == 100
+
+
+def test_a_gate_does_not_overrule_a_human_who_was_faster(ledger):
+    begin(ledger, "a")
+    ledger.add_load(receipt("one"), "p")
+    ledger.judge("one", "refused", "by hand", "recalled")
+    assert not ledger.judge("one", "accepted", "gate", "fine", only_landed=True)
+    assert ledger.load("one").state == "refused"
+
+
+def test_nobody_starts_while_a_step_of_a_failed_run_still_works(ledger):
+    begin(ledger, "a")
+    begin(ledger, "b")
+    ledger.acquire_lease("a")
+    with ledger.lock("a", "extract-two"):
+        ledger.finish_run("a", "failed", "extract one", "red")
+        with pytest.raises(EnvironmentNotReady, match="is ending"):
+            ledger.acquire_lease("b")
+    assert ledger.acquire_lease("b") == 2
