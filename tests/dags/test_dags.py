@@ -67,7 +67,6 @@ def test_dag_files_import_only_what_they_may() -> None:
 
 
 @pytest.mark.airflow
-@pytest.mark.xdist_group("airflow")
 def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INSPECT, str(PROJECT / "dags")],
@@ -108,7 +107,6 @@ def demo(sandbox: Home) -> str:
 
 
 @pytest.mark.airflow
-@pytest.mark.xdist_group("airflow")
 def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo: str) -> None:
     for words in ("Loaded", "Checked raw", "Checked build", "Checked marts", "Readers see", "index.html", "search_ads"):
         assert words in demo
@@ -179,7 +177,6 @@ def api(sandbox: Home, demo: str) -> Iterator[Api]:
 
 
 @pytest.mark.airflow
-@pytest.mark.xdist_group("airflow")
 def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Home, api: Api) -> None:
     deadline = time.monotonic() + 120
     while not any(d["dag_id"] == "revenue_daily" for d in api.call("GET", "dags?limit=50")["dags"]):

@@ -18,7 +18,6 @@ import pytest
 import world
 from conftest import DAILY_SPEND, HEADER, Home
 
-pytestmark = pytest.mark.xdist_group("bad_input")
 FIRST, SECOND = "2026-01-05T06:00:00+00:00", "2026-01-06T06:00:00+00:00"
 NAMED = {**DAILY_SPEND["columns"], "campaign_name": {"from": "name"}}
 NAMED_HEADER = "day,account,campaign,name,currency,cost,clicks\n"

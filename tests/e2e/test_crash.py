@@ -22,7 +22,6 @@ from onefunnel.paths import Paths
 
 STEPS = (("extract",), ("check", "raw"), ("build",), ("seal",), ("check", "marts"), ("publish",), ("report",))
 AS_OF = "2026-01-05T06:00:00Z"
-pytestmark = pytest.mark.xdist_group("crash")
 
 
 def day(n: int, cost: int = 100, rows: int = 20) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, Home
 
-pytestmark = pytest.mark.xdist_group("examples")
 DATA = Path(os.environ.get("ONEFUNNEL_TEST_DATA") or PROJECT.parent / "shared" / "data")
 MARKETING = DATA / "marketing_spend" / "Marketing.csv"
 

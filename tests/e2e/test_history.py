@@ -13,7 +13,6 @@ from conftest import Home
 
 from onefunnel.sandbox.company import Company
 
-pytestmark = pytest.mark.xdist_group("history")
 COMPANY = Company(scale=0.5, history_days=30)
 FIRST = world.instant(COMPANY, 1)
 SECOND = world.instant(COMPANY, 2)

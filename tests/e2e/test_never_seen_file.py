@@ -11,8 +11,6 @@ import pytest
 import world
 from conftest import PROJECT, Home
 
-pytestmark = pytest.mark.xdist_group("never_seen")
-
 # What an agency might send: Latin-1, semicolons, R$ 1.234,56, day/month/year, `None` for nothing.
 AGENCY = """\
 Dia;Cliente;Código;Campanha;Mídia;Investimento;Impressões;Cliques;Receita

@@ -325,15 +325,10 @@ def ledger_of(home: Home) -> Ledger:
     return Ledger(paths.ledger, paths.locks)
 
 
-raw_group = pytest.mark.xdist_group("planted raw faults")
-
-
-@raw_group
 def test_every_raw_check_has_a_planted_fault() -> None:
     assert set(RAW_FAULTS) == set(RAW)
 
 
-@raw_group
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_good_files_pass_every_raw_check(loads: JudgedLoads, contract: str) -> None:
     source = f"{contract}_healthy"
@@ -342,14 +337,12 @@ def test_good_files_pass_every_raw_check(loads: JudgedLoads, contract: str) -> N
     assert set(loads.checks[source]) == {c.id for c in SUITES.raw[contract].checks}
 
 
-@raw_group
 def test_the_raw_gate_says_no_and_names_no_person(loads: JudgedLoads) -> None:
     assert loads.exit_code == 1
     assert "load(s) of required sources are refused" in loads.message
     assert PERSON not in loads.message and PERSON not in json.dumps(loads.checks)
 
 
-@raw_group
 @pytest.mark.parametrize("check_id", RAW)
 def test_a_fault_file_turns_exactly_its_check_red(
     loads: JudgedLoads, check_id: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
@@ -617,15 +610,10 @@ def assert_exactly(candidate: Candidate, check_id: str, exit_code: int) -> None:
     assert PERSON not in json.dumps(found)
 
 
-marts_group = pytest.mark.xdist_group("planted marts faults")
-
-
-@marts_group
 def test_every_marts_check_has_a_planted_fault() -> None:
     assert set(MARTS_FAULTS) == set(MARTS)
 
 
-@marts_group
 def test_a_good_file_passes_every_marts_check(candidate: Candidate) -> None:
     candidate.plant("select 1")
     done = candidate.home.cli("check", "marts", "--run-id", "planted")
@@ -633,7 +621,6 @@ def test_a_good_file_passes_every_marts_check(candidate: Candidate) -> None:
     assert not_passed(candidate.found()) == set() and set(candidate.found()) == set(MARTS)
 
 
-@marts_group
 @pytest.mark.parametrize("check_id", MARTS)
 def test_a_changed_file_turns_exactly_its_check_red(
     candidate: Candidate, check_id: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
@@ -644,7 +631,6 @@ def test_a_changed_file_turns_exactly_its_check_red(
     record_property("proven check", check_id)
 
 
-@marts_group
 @pytest.mark.parametrize("check_id", MARTS[:: len(MARTS) // 8])
 def test_without_its_entry_a_marts_fault_passes_unnoticed(
     candidate: Candidate, check_id: str, monkeypatch: pytest.MonkeyPatch
@@ -655,7 +641,6 @@ def test_without_its_entry_a_marts_fault_passes_unnoticed(
     assert not_passed(candidate.found()) == MARTS_FAULTS[check_id].also
 
 
-@marts_group
 @pytest.mark.parametrize(
     "check_id", [c if c in THROUGH_THE_CLI else pytest.param(c, marks=pytest.mark.long) for c in MARTS]
 )
@@ -669,7 +654,6 @@ def test_the_command_line_finds_a_changed_file(candidate: Candidate, check_id: s
         assert refused.returncode == 1 and "it is not published" in refused.stderr
 
 
-@marts_group
 def test_a_restatement_is_published_only_when_somebody_approves_it(candidate: Candidate) -> None:
     changed = "fct_ad_spend_final_days_are_unchanged"
     candidate.plant(MARTS_FAULTS[changed].sql)
@@ -729,7 +713,6 @@ def test_a_raw_gate_that_cannot_judge_leaves_the_load_unjudged(home: Home, tmp_p
     assert [load["state"] for load in home.loads()] == ["accepted"]
 
 
-@marts_group
 def test_a_published_table_without_expectations_is_red(candidate: Candidate, tmp_path: Path) -> None:
     candidate.plant("select 1")
     project = project_with(tmp_path, lambda e: (e / "marts" / "dim_channel.yml").unlink())

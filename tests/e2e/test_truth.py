@@ -24,7 +24,6 @@ from onefunnel.sandbox.files import CANARY
 from onefunnel.sandbox.rates import Converted
 from onefunnel.sandbox.truth import Cell, SpendKey
 
-pytestmark = pytest.mark.xdist_group("truth")
 MILLION, BILLION = 1_000_000, 1_000_000_000
 # The sandbox plants what must not arrive and says why in words of its own; these are the pipeline's words for it.
 REASONS = {

@@ -102,7 +102,7 @@ order by source_system
 RECONCILIATION = Query(
     "reconciliation",
     "What a second, independent reader added up in the delivered files, against what the reports contain and what is "
-    "named as left out. Amounts are in the accounts' own currencies. The difference must be zero to the last decimal.",
+    "named as left out. Amounts of several currencies are added as they stand: a check of completeness, not a sum of money. The difference must be zero to the last decimal.",
     """
 select
     source_system, stream, control_amount, fact_amount, held_amount, quarantined_amount,
