@@ -44,6 +44,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 PROJECT = Path(__file__).resolve().parents[1]
+# Every test has an installation of its own; the project that they parse is one.
+os.environ.setdefault("ONEFUNNEL_PARSED", str(PROJECT / ".pytest_cache" / "parsed"))
 
 DAILY_SPEND: dict[str, Any] = {
     "contract": "performance_daily",

@@ -71,6 +71,6 @@
 {% macro column_type(type) -%}
     {{ return({
         'text': dbt.type_string(), 'currency': dbt.type_string(), 'date': 'date', 'timestamp': 'timestamp',
-        'amount': 'decimal(18, 6)', 'number': 'decimal(18, 6)', 'rate': 'decimal(18, 9)', 'integer': 'bigint',
+        'amount': 'decimal(18, 6)', 'number': 'decimal(18, 6)', 'rate': 'decimal(18, 9)', 'integer': 'bigint', 'boolean': 'boolean',
     }[type]) }}
 {%- endmacro %}

@@ -124,6 +124,11 @@
 {%- endmacro %}
 
 
+{% macro to_boolean(expression, dialect, column) -%}
+    case {{ expression }} when 'true' then cast(1 as boolean) when 'false' then cast(0 as boolean) end
+{%- endmacro %}
+
+
 {% macro to_text(expression, dialect, column) -%}
     {{ expression }}
 {%- endmacro %}
@@ -146,7 +151,7 @@
 {% macro typed(expression, type, dialect, column) -%}
     {%- set macros = {
         'text': to_text, 'currency': to_currency, 'date': to_date, 'timestamp': to_timestamp_utc, 'amount': to_amount,
-        'number': to_number, 'rate': to_rate, 'integer': to_integer,
+        'number': to_number, 'rate': to_rate, 'integer': to_integer, 'boolean': to_boolean,
     } -%}
     {{ return(macros[type](expression, dialect, column)) }}
 {%- endmacro %}
@@ -160,6 +165,8 @@
         {{ return('not a time in ' ~ (column.format or '%Y-%m-%d %H:%M:%S') ~ (' of ' ~ column.zone if column.zone else '')) }}
     {%- elif type == 'currency' -%}
         {{ return('not a currency code of ISO 4217') }}
+    {%- elif type == 'boolean' -%}
+        {{ return('not true or false') }}
     {%- elif type in ('amount', 'number', 'rate', 'integer') -%}
         {{ return('not a' ~ ('n ' if type in ('amount', 'integer') else ' ') ~ type
             ~ (' with decimal mark ' ~ (dialect.decimal or '.') if type != 'integer' else '')

@@ -223,7 +223,9 @@ def write_tables(
 def _check_header(plan: LoadPlan, file: ReadableFile) -> list[str]:
     """Undeclared columns of a file; a missing declared one is an error."""
     wanted = {c.from_ for c in plan.stream.columns.values() if c.from_ is not None}
-    missing = sorted(wanted - set(file.header))
+    optional = {c.from_ for c in plan.stream.columns.values() if c.optional}
+    # Without a header and without a record nothing can be missing.
+    missing = sorted(wanted - optional - set(file.header)) if file.header or file.records else []
     if missing:
         # Where none is there, line 1 may be data, and data does not belong into a message.
         found = (
@@ -270,9 +272,11 @@ def _cursor_id(cursor: dict[str, str]) -> dict[str, Any]:
 def _relation(file: ReadableFile, stream: Stream) -> str:
     """SQL of one file's records: c0, c1, … as text, and `line`."""
     names = [f"c{i}" for i in range(len(file.header))]
-    if file.lines is None:
+    if not file.is_csv:
         casts = ", ".join(f"cast({identifier(h)} as varchar) as c{i}" for i, h in enumerate(file.header))
-        return f"(select {casts}, file_row_number + 1 as line from read_parquet({literal(file.clean)}, file_row_number = true))"
+        if file.lines is None:
+            return f"(select {casts}, file_row_number + 1 as line from read_parquet({literal(file.clean)}, file_row_number = true))"
+        return f"(select {casts}, line from read_parquet({literal(file.clean)}) positional join read_parquet({literal(file.lines)}))"
     columns = "{" + ", ".join(f"'{n}': 'VARCHAR'" for n in names) + "}"
     csv = (
         f"read_csv({literal(file.clean)}, columns = {columns}, auto_detect = false, strict_mode = true, header = false,"
@@ -281,7 +285,7 @@ def _relation(file: ReadableFile, stream: Stream) -> str:
         f" force_not_null = [{', '.join(literal(n) for n in names)}], max_line_size = {MAX_LINE_BYTES},"
         f" buffer_size = {2 * MAX_LINE_BYTES})"
     )
-    return f"(select * from {csv} positional join read_parquet({literal(file.lines)}))"
+    return f"(select * from {csv} positional join read_parquet({literal(str(file.lines))}))"
 
 
 def _write_records(
@@ -356,6 +360,8 @@ def _raw(column: Column | None, file: ReadableFile) -> str:
         return "cast(null as varchar)"
     if column.value is not None:
         return literal(column.value)
+    if column.from_ not in file.header:
+        return "cast(null as varchar)"
     return f"c{file.header.index(str(column.from_))}"
 
 
@@ -565,7 +571,8 @@ class _Control:
     def _batches(self, file: ReadableFile) -> Iterator[pa.Table]:
         stream = self.plan.stream
         wanted = sorted({str(c.from_) for n, c in stream.columns.items() if c.from_ is not None and n in self.profile})
-        if file.lines is None:
+        wanted = [w for w in wanted if w in file.header]
+        if not file.is_csv:
             for batch in pq.ParquetFile(file.clean).iter_batches(columns=wanted):
                 table = pa.Table.from_batches([batch])
                 yield pa.table({n: _as_text(table[n]) for n in wanted}) if wanted else table
@@ -597,6 +604,8 @@ class _Control:
         column = self.plan.stream.columns[name]
         if column.value is not None:
             return pa.chunked_array([pa.array([column.value] * table.num_rows, pa.string())])
+        if column.from_ not in table.column_names:
+            return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
         return table[str(column.from_)].cast(pa.string())
 
     def _add_batch(self, file: ReadableFile, table: pa.Table) -> None:

@@ -95,8 +95,14 @@ class Paths:
 
     @property
     def dbt(self) -> Path:
-        """dbt's target and log folders, kept between runs for partial parsing."""
+        """dbt's target and log folders."""
         return self.home / "dbt"
+
+    @property
+    def parsed(self) -> Path:
+        """The parsed dbt project, kept between runs: `ONEFUNNEL_PARSED`, else below `home`."""
+        declared = os.environ.get("ONEFUNNEL_PARSED")
+        return Path(declared).resolve() if declared else self.dbt / "parsed"
 
     @property
     def dbt_project(self) -> Path:

@@ -24,7 +24,7 @@ from onefunnel.paths import Paths
 MAX_YAML_BYTES = 1_000_000
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 RESERVED_SOURCES = {"ledger"}
-ColumnType = Literal["text", "currency", "date", "timestamp", "amount", "number", "integer", "rate"]
+ColumnType = Literal["text", "currency", "date", "timestamp", "amount", "number", "integer", "rate", "boolean"]
 # What a declared date or time format may consist of, and the text that each part stands for.
 FORMAT_TOKENS = {
     "%Y": "[0-9]{4}",
@@ -73,7 +73,10 @@ class Contract(_Strict):
 
 
 class Column(_Strict):
-    """Where a contract column's value comes from: a column of the file, or a constant."""
+    """Where a contract column's value comes from: a column of the file, or a constant.
+
+    `optional`: a file without the column is no error; its values are null.
+    """
 
     from_: str | None = Field(default=None, alias="from")
     value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
@@ -82,6 +85,7 @@ class Column(_Strict):
     map: dict[str, str] | None = None
     zone: str | None = None
     fold: Literal[0, 1] | None = None
+    optional: bool = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -139,7 +143,9 @@ class Stream(_Strict):
 
     contract: str
     files: str
-    format: Literal["csv", "parquet"] = "csv"
+    format: Literal["csv", "parquet", "ndjson", "xlsx"] = "csv"
+    sheet: str | None = None
+    header_row: int = Field(default=1, ge=1, le=1000)
     dialect: Dialect = Dialect()
     key: tuple[str, ...] | None
     replaces: Literal["file", "keys", "partition"]
@@ -168,8 +174,9 @@ class Stream(_Strict):
         return self.model_dump(mode="json", by_alias=True)
 
     def fingerprint(self) -> str:
-        """sha256 of the declaration: two loads with the same one were read in the same way."""
-        return hashlib.sha256(json.dumps(self.declaration(), sort_keys=True).encode()).hexdigest()
+        """sha256 of what is declared otherwise than by default: two loads with the same one were read in the same way."""
+        declared = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
 
 
 class Source(_Strict):
@@ -177,7 +184,7 @@ class Source(_Strict):
 
     connector: str
     required: bool = True
-    owner: Literal["sales", "marketing", "data"] = "data"
+    owner: Literal["sales", "marketing", "finance", "operations", "data"] = "data"
     root: str
     streams: dict[str, Stream]
 
@@ -371,6 +378,12 @@ def _replacement_problems(stream: dict[str, Any], columns: set[str]) -> list[str
     problems = []
     if replaces == "partition" and not stream.get("partition"):
         problems.append("`replaces: partition` needs `partition: [column, …]`")
+    if stream.get("format") == "xlsx" and not stream.get("sheet"):
+        problems.append("`format: xlsx` needs `sheet`, the name of the sheet to read")
+    if stream.get("format") != "xlsx" and {"sheet", "header_row"} & set(stream):
+        problems.append("`sheet` and `header_row` belong to `format: xlsx`")
+    if stream.get("format") == "ndjson" and _mapping(stream.get("dialect")).get("encoding", "utf-8") != "utf-8":
+        problems.append("NDJSON is UTF-8: leave `encoding` out")
     if replaces in ("file", "keys") and stream.get("partition"):
         problems.append(f"`partition` has no meaning with `replaces: {replaces}`")
     if replaces == "keys" and key in (None, "none"):
@@ -422,7 +435,7 @@ def _column_problems(
             problems.append((at, f"`zone` and `fold` have no meaning for a {declared.type}"))
         if column.prefix is not None and declared.type not in NUMERIC_TYPES:
             problems.append((at, f"`prefix` has no meaning for a {declared.type}"))
-        if column.map is not None and declared.type not in ("text", "currency"):
+        if column.map is not None and declared.type not in ("text", "currency", "boolean"):
             problems.append((at, f"`map` has no meaning for a {declared.type}"))
     return problems
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -23,8 +23,11 @@ from onefunnel.ledger import Load
 from onefunnel.paths import Paths
 from onefunnel.settings import Settings
 
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
 # A tick that selects nothing or a test without a model must never pass for a green build.
-_WARNINGS_AS_ERRORS = {"error": ["NoNodesForSelectionCriteria", "NothingToDo"]}
+_ON_WARNINGS = ("--warn-error-options", json.dumps({"error": ["NoNodesForSelectionCriteria", "NothingToDo"]}))
 RED = ("error", "fail", "runtime error")
 _HASHED_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".toml"}
 
@@ -57,6 +60,14 @@ class BuildResult:
 
 def code_fingerprint(paths: Paths, settings: Settings) -> str:
     """sha256 over the models, the agreement's seeds and the declared finality: a base built under another one is not extended."""
+    digest = hashlib.sha256(_project_fingerprint(paths).encode())
+    finality = {f"{n}.{k}": x.final_after_days for n, s in settings.sources.items() for k, x in s.streams.items()}
+    digest.update(canonical_json([settings.reporting.model_dump(), settings.company, finality]).encode())
+    return digest.hexdigest()
+
+
+def _project_fingerprint(paths: Paths) -> str:
+    """sha256 over the dbt project's files."""
     digest = hashlib.sha256()
     for path in sorted(
         p
@@ -66,8 +77,6 @@ def code_fingerprint(paths: Paths, settings: Settings) -> str:
         and not {"target", "logs", "dbt_packages"} & set(p.relative_to(paths.dbt_project).parts)
     ):
         digest.update(path.relative_to(paths.dbt_project).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    finality = {f"{n}.{k}": x.final_after_days for n, s in settings.sources.items() for k, x in s.streams.items()}
-    digest.update(canonical_json([settings.reporting.model_dump(), settings.company, finality]).encode())
     return digest.hexdigest()
 
 
@@ -191,30 +200,20 @@ def run_dbt(
 
     target_path.mkdir(parents=True, exist_ok=True)
     (target_path / "run_results.json").unlink(missing_ok=True)
-    arguments = [
-        "--warn-error-options",
-        json.dumps(_WARNINGS_AS_ERRORS),
-        "build",
-        "--project-dir",
-        str(paths.dbt_project),
-        "--profiles-dir",
-        str(paths.dbt_project),
-        "--target-path",
-        str(target_path),
-        "--log-path",
-        str(paths.dbt / "logs"),
-        "--vars",
-        json.dumps(variables),
-        "--exclude-resource-type",
-        "unit_test",
-        "--log-level",
-        "warn",
-        "--log-level-file",
-        "debug",
-        *(["--full-refresh"] if full_refresh else []),
-    ]
+    manifest = _parsed_project(paths, target_path)
     with contextlib.redirect_stdout(_Stderr()):
-        outcome = dbtRunner().invoke(arguments)
+        outcome = dbtRunner(manifest=manifest).invoke(
+            [
+                *_ON_WARNINGS,
+                "build",
+                *_locations(paths, target_path),
+                "--vars",
+                json.dumps(variables),
+                "--exclude-resource-type",
+                "unit_test",
+                *(["--full-refresh"] if full_refresh else []),
+            ]
+        )
     _close_database()
     results = target_path / "run_results.json"
     if not results.is_file():
@@ -224,7 +223,6 @@ def run_dbt(
         raise StepFailed(
             f"dbt could not run: {reason}", where=str(paths.dbt_project), do=f"See {paths.dbt / 'logs' / 'dbt.log'}"
         )
-    manifest = json.loads((target_path / "manifest.json").read_text(encoding="utf-8"))
     nodes = tuple(_node(r, manifest) for r in json.loads(results.read_text(encoding="utf-8"))["results"])
     failing = any(n.status in RED for n in nodes)
     if not outcome.success and not failing:
@@ -236,6 +234,58 @@ def run_dbt(
     if not nodes:
         raise StepFailed("dbt built nothing.", where=str(paths.dbt_project), do="Check the project's selection.")
     return BuildResult(nodes, full_refresh)
+
+
+def _parsed_project(paths: Paths, target_path: Path) -> Manifest:
+    """The parsed dbt project. dbt parses anew whenever the variables differ, and ours differ in every run; as no
+    ref and no configuration hangs on them, one parse serves until a file of the project changes.
+
+    Raises:
+        StepFailed: the project does not parse.
+    """
+    from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
+    from dbt.version import __version__ as dbt_version
+
+    project = hashlib.sha256(f"{dbt_version} {paths.dbt_project} {_project_fingerprint(paths)}".encode()).hexdigest()
+    kept = paths.parsed / f"{project[:16]}.msgpack"
+    if kept.is_file():
+        # A damaged file is no reason to stop: parsing again mends it.
+        with contextlib.suppress(Exception):
+            return Manifest.from_msgpack(kept.read_bytes(), decoder=extended_mashumuro_decoder)
+    with contextlib.redirect_stdout(_Stderr()):
+        outcome = dbtRunner().invoke([*_ON_WARNINGS, "parse", "--no-partial-parse", *_locations(paths, target_path)])
+    if not isinstance(outcome.result, Manifest):
+        raise StepFailed(
+            f"dbt cannot parse the project: {str(outcome.exception).strip()}",
+            where=str(paths.dbt_project),
+            do=f"Correct the file it names; see {paths.dbt / 'logs' / 'dbt.log'}",
+        )
+    paths.parsed.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_name(f".{kept.name}.{os.getpid()}")
+    partial.write_bytes(outcome.result.to_msgpack(extended_mashumaro_encoder))
+    partial.replace(kept)
+    for older in sorted(paths.parsed.glob("*.msgpack"), key=lambda p: p.stat().st_mtime)[:-3]:
+        older.unlink(missing_ok=True)
+    return outcome.result
+
+
+def _locations(paths: Paths, target_path: Path) -> list[str]:
+    return [
+        "--project-dir",
+        str(paths.dbt_project),
+        "--profiles-dir",
+        str(paths.dbt_project),
+        "--target-path",
+        str(target_path),
+        "--log-path",
+        str(paths.dbt / "logs"),
+        "--log-level",
+        "warn",
+        "--log-level-file",
+        "debug",
+    ]
 
 
 def _close_database() -> None:
@@ -259,17 +309,16 @@ class _Stderr:
         sys.stderr.flush()
 
 
-def _node(result: dict[str, Any], manifest: dict[str, Any]) -> NodeResult:
-    unique_id = result["unique_id"]
-    node = manifest["nodes"].get(unique_id) or manifest.get("unit_tests", {}).get(unique_id) or {}
+def _node(result: dict[str, Any], manifest: Manifest) -> NodeResult:
+    node = manifest.nodes.get(result["unique_id"])
     return NodeResult(
-        name=str(node.get("name", unique_id)),
-        kind=str(node.get("resource_type", unique_id.split(".")[0])),
+        name=node.name if node else str(result["unique_id"]),
+        kind=str(result["unique_id"]).split(".")[0],
         status=str(result["status"]),
         seconds=float(result["execution_time"]),
         message=str(result.get("message") or ""),
         sql=str(result.get("compiled_code") or ""),
-        severity=str((node.get("config") or {}).get("severity", "error")).lower(),
+        severity=str(getattr(node.config, "severity", "error") if node else "error").lower(),
     )
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+class RecordError(Exception):
+    """One record cannot be read; its message says why, without quoting the record."""
+
+
 @dataclass(frozen=True)
 class Reject:
     """A record that could not be read: where it stood, why, and its text as written."""
@@ -27,8 +31,9 @@ class ReadableFile:
         sha256: of the bytes as delivered.
         bytes: size as delivered.
         modified_at: UTC text.
-        clean: CSV without header, UTF-8, LF, only well-formed records; or the Parquet snapshot.
-        lines: Parquet file with one BIGINT column `line`: the physical line of each record in `clean` (CSV only).
+        clean: CSV without header, UTF-8, LF, only well-formed records; or Parquet.
+        lines: Parquet file with one BIGINT column `line`: the physical line of each record in `clean`; None where a
+            record's ordinal is all there is (a Parquet file).
         header: the column names of the file in its order.
         records: number of records in `clean`.
         rejects: the records that could not be read.
@@ -44,3 +49,8 @@ class ReadableFile:
     header: tuple[str, ...]
     records: int
     rejects: tuple[Reject, ...] = field(default=())
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether `clean` is CSV."""
+        return self.clean.suffix == ".csv"

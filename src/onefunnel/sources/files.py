@@ -24,7 +24,9 @@ import pyarrow.parquet as pq
 
 from onefunnel.errors import EnvironmentNotReady, StepFailed
 from onefunnel.settings import Dialect, Stream
-from onefunnel.sources.base import ReadableFile, Reject
+from onefunnel.sources import ndjson, xlsx
+from onefunnel.sources.base import ReadableFile, RecordError, Reject
+from onefunnel.sources.text_table import TextTable
 
 CHUNK_BYTES = 16 * 1024 * 1024
 MAX_RECORD_BYTES = 16 * 1024 * 1024
@@ -110,6 +112,10 @@ def read_file(file: FoundFile, seq: int, stream: Stream, work: Path, where: str)
         )
     if stream.format == "parquet":
         return _read_parquet(file, seq, snapshot, here)
+    if stream.format == "ndjson":
+        return _read_ndjson(file, seq, stream.dialect, snapshot, work, here)
+    if stream.format == "xlsx":
+        return _read_xlsx(file, seq, stream, snapshot, work, here)
     return _read_csv(file, seq, stream.dialect, snapshot, work, here)
 
 
@@ -167,12 +173,91 @@ def _read_parquet(file: FoundFile, seq: int, snapshot: Path, here: str) -> Reada
     return ReadableFile(seq, file.path, file.sha256, file.bytes, file.modified_at, snapshot, None, names, rows)
 
 
+def _read_ndjson(file: FoundFile, seq: int, dialect: Dialect, snapshot: Path, work: Path, here: str) -> ReadableFile:
+    table, rejects, last = TextTable(work, seq), list[Reject](), 0
+    for last, text in ndjson.lines(_utf8_blocks(snapshot, dialect, here), MAX_RECORD_BYTES):
+        if not text.strip():
+            continue
+        try:
+            if len(text) > MAX_RECORD_BYTES:
+                raise RecordError(f"record longer than {MAX_RECORD_BYTES:,} bytes")
+            table.add(last, ndjson.parse(text))
+        except RecordError as error:
+            rejects.append(Reject(seq, file.path, last, str(error), text.decode("utf-8", "replace")))
+    if dialect.final_newline and not _ends_with_newline(snapshot):
+        raise _truncated(f"{here}, line {last}")
+    table.close()
+    snapshot.unlink()
+    return _from_table(file, seq, table, rejects)
+
+
+def _read_xlsx(file: FoundFile, seq: int, stream: Stream, snapshot: Path, work: Path, here: str) -> ReadableFile:
+    found = xlsx.rows(snapshot, str(stream.sheet), stream.header_row, here)
+    number, header, _ = next(found, (stream.header_row, RecordError("nothing"), ""))
+    if isinstance(header, RecordError) or number != stream.header_row:
+        raise StepFailed(
+            "The sheet has no header in its declared row.",
+            where=f"{here}, row {stream.header_row}",
+            do="Correct `header_row` in pipeline.yml.",
+        )
+    while header[-1] in (None, ""):
+        header.pop()
+    names = tuple(name or "" for name in header)
+    if "" in names:
+        raise StepFailed(
+            f"The header has an empty cell in column {names.index('') + 1}.",
+            where=f"{here}, row {number}",
+            do="Give the column a name; what an unnamed column holds is not guessed.",
+        )
+    _refuse_doubled(names, f"{here}, row {number}")
+    table, rejects = TextTable(work, seq, names), list[Reject]()
+    for number, values, text in found:
+        if isinstance(values, RecordError):
+            rejects.append(Reject(seq, file.path, number, str(values), text))
+        elif any(values[len(names) :]):
+            rejects.append(Reject(seq, file.path, number, "a value beyond the header", text))
+        else:
+            table.add(number, dict(zip(names, values, strict=False)))
+    table.close()
+    snapshot.unlink()
+    return _from_table(file, seq, table, rejects)
+
+
+def _from_table(file: FoundFile, seq: int, table: TextTable, rejects: list[Reject]) -> ReadableFile:
+    return ReadableFile(
+        seq,
+        file.path,
+        file.sha256,
+        file.bytes,
+        file.modified_at,
+        table.clean,
+        table.lines,
+        tuple(table.names),
+        table.records,
+        tuple(rejects),
+    )
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read(1) == b"\n"
+
+
+def _truncated(where: str) -> StepFailed:
+    return StepFailed(
+        "The file ends in the middle of a line: it is truncated.",
+        where=where,
+        do="Have it written again; if this file never ends with a newline, declare `final_newline: false`.",
+    )
+
+
 def _refuse_doubled(names: tuple[str, ...], here: str) -> None:
     doubled = sorted({n for n in names if names.count(n) > 1})
     if doubled:
         raise StepFailed(
             f"The header names a column twice: {', '.join(doubled)}.",
-            where=f"{here}, line 1",
+            where=here if ", row " in here else f"{here}, line 1",
             do="Rename one of them where the file is made; which one is meant is not guessed.",
         )
 
@@ -208,9 +293,9 @@ def _utf8_blocks(path: Path, dialect: Dialect, here: str) -> Iterator[bytes]:
         for magic, what in _MAGIC.items():
             if head.startswith(magic):
                 raise StepFailed(
-                    f"The file is {what}, but it is declared as CSV.",
+                    f"The file is {what}, but it is declared as text.",
                     where=here,
-                    do="Export it as CSV, or correct `format` in pipeline.yml.",
+                    do="Export it as declared, or correct `format` in pipeline.yml.",
                 )
         handle.seek(0)
         if name in ("utf-8", "utf-8-sig"):
@@ -259,11 +344,7 @@ class _Splitter:
         if buffer and not buffer.endswith(b"\n"):
             if self.dialect.final_newline:
                 last = self._line + buffer.count(b"\n")
-                raise StepFailed(
-                    "The file ends in the middle of a line: it is truncated.",
-                    where=f"{self.here}, line {last}",
-                    do="Have it written again; if this file never ends with a newline, declare `final_newline: false`.",
-                )
+                raise _truncated(f"{self.here}, line {last}")
             buffer += b"\n"
         rest = yield from self._consume(buffer)
         while rest:  # an unclosed quote up to the end of the file
