@@ -293,8 +293,12 @@ def sources(as_json: Annotated[bool, typer.Option("--json", help="Machine-readab
         _print_json(rows)
         return
     _table(
-        ("source", "stream", "contract", "required", "owner", "loads", "rows", "last load", "data until", "state"), rows
-    )
+        (
+            "source", "stream", "contract", "required", "owner", "loads", "rows", "last load", "data until", "fresh within",
+            "late since", "state",
+        ),
+        rows,
+    )  # fmt: skip
 
 
 @app.command()

@@ -711,7 +711,11 @@ def check_marts(here: Installation, run_id: str, *, approve_restatement: bool = 
                 **manifest,
                 "verdict": verdict,
                 "checks": {**report.counts, "sha256": report.sha256},
-                "warned": [r["check_id"] for r in data["results"] if r["state"] == "warned"],
+                "warned": [
+                    {k: r[k] for k in ("check_id", "because", "observed")}
+                    for r in data["results"]
+                    if r["state"] == "warned"
+                ],
             },
         )
         write_html(report, folder / "checks.html")

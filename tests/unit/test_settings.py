@@ -74,6 +74,8 @@ def test_the_projects_own_file_is_valid():
         ("{from: cost}", "{from: cost, zone: Mars/Base}", 19, "unknown time zone"),
         ("{from: cost}", "{from: cost, zone: UTC}", 19, "no meaning for a amount"),
         ("company: Test", "company: Test\nas_of: soon", 3, "not an ISO instant"),
+        ("replaces: partition", "replaces: partition\n        fresh_within_days: -1", 13, "greater than or equal to 0"),
+        ("performance_daily:", "campaigns:\n        fresh_within_days: 3", 10, "about no day"),
         ("performance_daily:", "cash_flow:", 9, "unknown contract 'cash_flow'"),
     ],
 )
