@@ -157,7 +157,8 @@
 
     last_file_of_cell as (
         select _load_id, _cell, max(_file_seq) as last_file_seq
-        from {% if only_new %}({{ staged_covers(contract, only_new) }}) as covers{% else %}{{ ref('stg_files__' ~ contract ~ '__covers') }}{% endif %}
+        from {{ ref('stg_files__covers') }}
+        where contract = '{{ contract }}'
         group by _load_id, _cell
         having max(_file_seq) > min(_file_seq)
     ),
@@ -269,21 +270,6 @@
 {%- endmacro %}
 
 
-{% macro staged_loaded(contract, only_new=false) -%}
-    {{ staged_records(contract, only_new) }}
-
-    select
-        source_system,
-        stream,
-        {%- for name in contract_columns(contract) %}
-        {{ name }},
-        {%- endfor %}
-        {{ lineage_columns() }}
-    from outcomes
-    where _outcome = 'loaded'
-{%- endmacro %}
-
-
 {# Money of the row, where it reads: thresholds speak of shares of money too. #}
 {% macro money_columns(contract) -%}
     {%- set amounts = [] -%}
@@ -296,74 +282,88 @@
 {%- endmacro %}
 
 
-{% macro staged_rejected(contract, only_new=false) -%}
+{#
+    The one relation that a contract's landed rows become: each row once, with what became of it. It is kept, one
+    partition per load, because an accepted load never changes; `stg_files__x` and `stg_files__x__rejected` are its parts.
+#}
+{% macro staged_outcomes(contract) -%}
     {%- set money = money_columns(contract) -%}
-    {{ staged_records(contract, only_new) }}
+    {%- set needed = [ref('stg_files__loads'), ref('stg_files__covers')] -%}
+    {{ staged_records(contract, only_new=is_incremental()) }}
 
     select
         source_system,
         stream,
-        _reason as reject_reason,
-        case when strpos(_reason, ':') > 0 then split_part(_reason, ':', 1) else '_key' end as reject_column,
-        {{ json_record(contract_columns(contract).keys() | list, 'original_') }} as original_text,
-        cast({{ money.amount }} as decimal(18, 6)) as amount,
-        cast({{ money.currency }} as {{ dbt.type_string() }}) as currency,
+        {%- for name, column in contract_columns(contract).items() %}
+        {{ name }} as {{ staged_name(name, column) }},
+        {%- endfor %}
+        _outcome as outcome,
+        _reason as reason,
+        _is_covered_again as is_covered_again,
+        case when _outcome = 'rejected' then {{ json_record(contract_columns(contract).keys() | list, 'original_') }} end as original_text,
+        cast(case when _outcome <> 'loaded' then {{ money.amount }} end as decimal(18, 6)) as left_out_amount,
+        cast(case when _outcome <> 'loaded' then {{ money.currency }} end as {{ dbt.type_string() }}) as left_out_currency,
         {{ lineage_columns() }}
     from outcomes
-    where _outcome = 'rejected'
 {%- endmacro %}
 
 
-{% macro staged_deduplicated(contract, only_new=false) -%}
-    {%- set money = money_columns(contract) -%}
-    {{ staged_records(contract, only_new) }}
+{# A personal value is a token from the landing on, and is called one. #}
+{% macro staged_name(name, column) -%}
+    {{ return(name ~ ('_token' if column.personal else '')) }}
+{%- endmacro %}
 
+
+{% macro staged_loaded(contract) -%}
     select
         source_system,
         stream,
-        _reason as deduplicate_reason,
-        _is_covered_again as is_covered_again,
-        cast({{ money.amount }} as decimal(18, 6)) as amount,
-        cast({{ money.currency }} as {{ dbt.type_string() }}) as currency,
+        {%- for name, column in contract_columns(contract).items() %}
+        {{ staged_name(name, column) }},
+        {%- endfor %}
         {{ lineage_columns() }}
-    from outcomes
-    where _outcome = 'deduplicated'
+    from {{ ref('stg_files__' ~ contract ~ '__outcomes') }}
+    where outcome = 'loaded'
+{%- endmacro %}
+
+
+{% macro staged_rejected(contract) -%}
+    select
+        source_system,
+        stream,
+        reason as reject_reason,
+        case when strpos(reason, ':') > 0 then split_part(reason, ':', 1) else '_key' end as reject_column,
+        original_text,
+        left_out_amount as amount,
+        left_out_currency as currency,
+        {{ lineage_columns() }}
+    from {{ ref('stg_files__' ~ contract ~ '__outcomes') }}
+    where outcome = 'rejected'
 {%- endmacro %}
 
 
 {#
-    What each file of each load covers, cell by cell, with the control totals of the second reader per currency. What the
-    file says of the currency gets its meaning here, in the same words as in the rows, so that a text that is no currency is
-    null in both.
+    What each file of each load covers, cell by cell, with the second reader's total of the contract's money per currency.
+    What the file says of the currency gets its meaning here, in the same words as in the rows, so that a text that is no
+    currency is null in both.
 #}
 {% macro staged_covers(contract, only_new=false) -%}
     {%- set columns = contract_columns(contract) -%}
-    {%- set measures = measure_columns(contract) -%}
-    {%- set currency = money_columns(contract).currency -%}
+    {%- set money = money_columns(contract) -%}
+    {%- set control = 'control_' ~ money.amount if money.amount != 'null' else 'null' -%}
     {%- set text = dbt.type_string() -%}
-    {%- set shape = {
-        'source_system': text, 'stream': text, '_load_id': text, '_file_seq': 'integer', '_file': text, '_cell': text,
-        'control_currency': text, 'control_rows': 'bigint',
-    } -%}
-    {%- for name in measures -%}
-        {%- do shape.update({'control_' ~ name: 'decimal(38, 9)', 'control_' ~ name ~ '_valid': 'bigint'}) -%}
-    {%- endfor -%}
     with
-
-    loads as (
-        select load_id, load_seq, known_at from {{ ref('stg_files__loads') }}
-    ),
 
     covers as (
         {% for group in landed_dialects(contract, only_new) -%}
         {%- set dialect = group.dialect -%}
         {%- set names = cell_columns(dialect) -%}
+        {%- set currency = dialect.columns.get(money.currency) or {} -%}
         select
             source_system, stream, _load_id, _file_seq, _file,
             {{ cell_text(contract, dialect) }} as _cell,
-            {{ typed('said_control_currency', 'currency', dialect, dialect.columns.get(currency) or {}) }} as control_currency,
-            control_rows
-            {%- for name in measures %}, control_{{ name }}, control_{{ name }}_valid{% endfor %}
+            {{ typed('said_control_currency', 'currency', dialect, currency) }} as control_currency,
+            control_rows, control_amount
         from (
             select
                 *
@@ -373,8 +373,8 @@
             from (
                 select
                     _source as source_system, _stream as stream, _load_id, _file_seq, _file, control_rows,
-                    {{ said('control_currency', dialect, dialect.columns.get(currency) or {}) }} as said_control_currency
-                    {%- for name in measures %}, control_{{ name }}, control_{{ name }}_valid{% endfor %}
+                    {{ control }} as control_amount,
+                    {{ said('control_currency', dialect, currency) }} as said_control_currency
                     {%- for name in names %},
                     {{ said(name, dialect, dialect.columns.get(name) or {}) }} as said_{{ name }}
                     {%- endfor %}
@@ -382,8 +382,6 @@
             ) as said_covers
         ) as typed_covers
         {{ 'union all' if not loop.last }}
-        {% else -%}
-        {{ empty_relation(shape) }}
         {% endfor %}
     ),
 
@@ -393,45 +391,26 @@
 
     -- a file that reads well now closes what could not be read in its earlier delivery
     with_unreadable as (
-        select
-            source_system, stream, _load_id, _file_seq, _file, _cell, control_currency, control_rows
-            {%- for name in measures %}, control_{{ name }}, control_{{ name }}_valid{% endfor %}
+        select source_system, stream, _load_id, _file_seq, _file, _cell, control_currency, control_rows, control_amount
         from covers
         union all
         select
             source_system, stream, _load_id, _file_seq, _file, {{ unreadable_cell_text() }} as _cell,
-            cast(null as {{ text }}) as control_currency, 0 as control_rows
-            {%- for name in measures %}, cast(0 as decimal(38, 9)) as control_{{ name }}, 0 as control_{{ name }}_valid{% endfor %}
+            cast(null as {{ text }}) as control_currency, 0 as control_rows, cast(0 as decimal(38, 9)) as control_amount
         from files
-    ),
-
-    summed as (
-        select
-            source_system, stream, _load_id, _file_seq, _file, _cell, control_currency,
-            cast(sum(control_rows) as bigint) as control_rows
-            {%- for name in measures %},
-            cast(coalesce(sum(control_{{ name }}), 0) as decimal(38, 9)) as control_{{ name }},
-            cast(coalesce(sum(control_{{ name }}_valid), 0) as bigint) as control_{{ name }}_valid
-            {%- endfor %}
-        from with_unreadable
-        group by source_system, stream, _load_id, _file_seq, _file, _cell, control_currency
     )
 
     select
-        summed.source_system,
-        summed.stream,
-        summed._load_id,
-        loads.load_seq as _load_seq,
-        loads.known_at as _known_at,
-        summed._file_seq,
-        summed._file,
-        summed._cell,
-        summed.control_currency,
-        summed.control_rows
-        {%- for name in measures %},
-        summed.control_{{ name }},
-        summed.control_{{ name }}_valid
-        {%- endfor %}
-    from summed
-    inner join loads on summed._load_id = loads.load_id
+        '{{ contract }}' as contract,
+        source_system,
+        stream,
+        _load_id,
+        _file_seq,
+        _file,
+        _cell,
+        control_currency,
+        cast(sum(control_rows) as bigint) as control_rows,
+        cast(coalesce(sum(control_amount), 0) as decimal(38, 9)) as control_amount
+    from with_unreadable
+    group by source_system, stream, _load_id, _file_seq, _file, _cell, control_currency
 {%- endmacro %}

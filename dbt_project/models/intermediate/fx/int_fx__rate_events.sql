@@ -6,7 +6,8 @@ rates as (
 ),
 
 cells as (
-    select * from {{ ref('int_conformed__fx_rates__cells') }}
+    select * from {{ ref('int_conformed__cells') }}
+    where contract = 'fx_rates'
 ),
 
 known as (

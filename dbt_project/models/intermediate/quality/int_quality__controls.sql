@@ -2,11 +2,13 @@
 with
 
 covers as (
-    select * from {{ ref('int_conformed__performance_daily__covers') }}
+    select * from {{ ref('int_conformed__covers') }}
+    where contract = 'performance_daily'
 ),
 
 cells as (
-    select * from {{ ref('int_conformed__performance_daily__cells') }}
+    select * from {{ ref('int_conformed__cells') }}
+    where contract = 'performance_daily'
 ),
 
 summed as (
@@ -14,7 +16,7 @@ summed as (
         cells.source_system,
         cells.stream,
         covers.control_currency as currency,
-        sum(covers.control_spend_amount) as control_amount,
+        sum(covers.control_amount) as control_amount,
         sum(covers.control_rows) as control_rows
     from cells
     inner join covers

@@ -1,6 +1,29 @@
 {{ config(**by_partition('_load_id')) }}
 
-{{ union_sources(var('contracts').keys() | list, '__deduplicated', [
-    'source_system', 'stream', 'deduplicate_reason', 'is_covered_again', 'amount', 'currency',
-    '_load_id', '_load_seq', '_known_at', '_file_seq', '_file', '_line', '_cell',
-]) }}
+with
+
+outcomes as (
+    {% call union_contracts('__outcomes', [
+        'source_system', 'stream', 'outcome', 'reason as deduplicate_reason', 'is_covered_again',
+        'left_out_amount as amount', 'left_out_currency as currency',
+        '_load_id', '_load_seq', '_known_at', '_file_seq', '_file', '_line', '_cell',
+    ]) %}{{ only_new_loads() }}{% endcall %}
+)
+
+select
+    contract,
+    source_system,
+    stream,
+    deduplicate_reason,
+    is_covered_again,
+    amount,
+    currency,
+    _load_id,
+    _load_seq,
+    _known_at,
+    _file_seq,
+    _file,
+    _line,
+    _cell
+from outcomes
+where outcome = 'deduplicated'

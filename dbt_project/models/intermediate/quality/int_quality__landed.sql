@@ -1,15 +1,6 @@
-{{ config(**by_partition('_load_id')) }}
-
-with
-
-landed as (
-    select * from {{ ref('stg_files__landed') }}
-    {{ only_new_loads() }}
-)
-
 select
     _load_id,
-    count(*) filter (where outcome = 'read') as rows_read,
-    count(*) filter (where outcome = 'rejected') as rows_rejected
-from landed
+    cast(sum(rows_read) as bigint) as rows_read,
+    cast(sum(rows_rejected) as bigint) as rows_rejected
+from {{ ref('stg_files__landed') }}
 group by _load_id

@@ -6,12 +6,8 @@ rejected as (
 ),
 
 current_cells as (
-    {% for contract in var('contracts') -%}
-    select '{{ contract }}' as contract, _load_id, _cell
-    from {{ ref('int_conformed__' ~ contract ~ '__cells') }}
+    select contract, _load_id, _cell from {{ ref('int_conformed__cells') }}
     where is_current
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
 )
 
 select

@@ -9,7 +9,8 @@ performance as (
 ),
 
 performance_covers as (
-    select * from {{ ref('int_conformed__performance_daily__covers') }}
+    select * from {{ ref('int_conformed__covers') }}
+    where contract = 'performance_daily'
 ),
 
 rate_events as (

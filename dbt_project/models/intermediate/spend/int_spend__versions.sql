@@ -13,7 +13,8 @@ performance as (
 ),
 
 cells as (
-    select * from {{ ref('int_conformed__performance_daily__cells') }}
+    select * from {{ ref('int_conformed__cells') }}
+    where contract = 'performance_daily'
 ),
 
 loads as (

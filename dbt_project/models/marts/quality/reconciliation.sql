@@ -3,8 +3,9 @@
 with
 
 cells as (
-    select * from {{ ref('int_conformed__performance_daily__cells') }}
-    where is_current
+    select * from {{ ref('int_conformed__cells') }}
+    where contract = 'performance_daily'
+        and is_current
 ),
 
 deduplicated as (

@@ -25,8 +25,9 @@ account_zones as (
             order by accounts._load_seq desc, accounts._file_seq desc, accounts._line desc
         ) as nth
     from {{ ref('int_conformed__ad_accounts') }} as accounts
-    inner join {{ ref('int_conformed__ad_accounts__cells') }} as cells
-        on accounts._load_id = cells._load_id
+    inner join {{ ref('int_conformed__cells') }} as cells
+        on cells.contract = 'ad_accounts'
+        and accounts._load_id = cells._load_id
         and accounts._cell = cells._cell
         and cells.is_current
 ),

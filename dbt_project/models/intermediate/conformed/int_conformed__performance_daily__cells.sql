@@ -1,1 +1,0 @@
-{{ cell_versions('performance_daily') }}

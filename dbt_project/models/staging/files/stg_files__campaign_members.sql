@@ -1,0 +1,1 @@
+{{ staged_loaded('campaign_members') }}

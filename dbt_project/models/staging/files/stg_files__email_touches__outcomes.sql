@@ -1,0 +1,3 @@
+{{ config(**by_partition('_load_id')) }}
+
+{{ staged_outcomes('email_touches') }}

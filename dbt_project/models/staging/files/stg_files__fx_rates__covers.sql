@@ -1,1 +1,0 @@
-{{ staged_covers('fx_rates') }}

@@ -1,1 +1,0 @@
-{{ staged_deduplicated('fx_rates') }}

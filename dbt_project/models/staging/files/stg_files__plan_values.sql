@@ -1,0 +1,1 @@
+{{ staged_loaded('plan_values') }}

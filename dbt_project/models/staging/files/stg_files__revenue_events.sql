@@ -1,0 +1,1 @@
+{{ staged_loaded('revenue_events') }}
