@@ -1,7 +1,7 @@
 {# The conformed records of a contract: what all its sources deliver, in one shape. #}
 
 {% macro conformed_records(contract) -%}
-    {{ config(materialized='view') }}
+    {{ config(materialized='view', tags=['same_in_every_run']) }}
     select
         source_system,
         stream,

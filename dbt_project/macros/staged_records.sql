@@ -1,6 +1,6 @@
 {#
-    From landed text to rows that are loaded, rejected or deduplicated: `stg_files__x`, `…__rejected` and
-    `…__deduplicated` are the three outcomes of this one relation, so that no landed row is in two of them or in none.
+    From landed text to rows that are loaded, rejected or deduplicated: three outcomes of one relation, so that no landed row
+    is in two of them or in none.
 #}
 
 {# The value as the source meant it: null words are null, then the declared map speaks. #}
@@ -297,12 +297,12 @@
         {%- for name, column in contract_columns(contract).items() %}
         {{ name }} as {{ staged_name(name, column) }},
         {%- endfor %}
-        _outcome as outcome,
-        _reason as reason,
-        _is_covered_again as is_covered_again,
-        case when _outcome = 'rejected' then {{ json_record(contract_columns(contract).keys() | list, 'original_') }} end as original_text,
-        cast(case when _outcome <> 'loaded' then {{ money.amount }} end as decimal(18, 6)) as left_out_amount,
-        cast(case when _outcome <> 'loaded' then {{ money.currency }} end as {{ dbt.type_string() }}) as left_out_currency,
+        _outcome,
+        _reason,
+        _is_covered_again,
+        case when _outcome = 'rejected' then {{ json_record(contract_columns(contract).keys() | list, 'original_') }} end as _original_text,
+        cast(case when _outcome <> 'loaded' then {{ money.amount }} end as decimal(18, 6)) as _left_out_amount,
+        cast(case when _outcome <> 'loaded' then {{ money.currency }} end as {{ dbt.type_string() }}) as _left_out_currency,
         {{ lineage_columns() }}
     from outcomes
 {%- endmacro %}
@@ -315,6 +315,7 @@
 
 
 {% macro staged_loaded(contract) -%}
+    {{ config(tags=['same_in_every_run']) }}
     select
         source_system,
         stream,
@@ -323,22 +324,23 @@
         {%- endfor %}
         {{ lineage_columns() }}
     from {{ ref('stg_files__' ~ contract ~ '__outcomes') }}
-    where outcome = 'loaded'
+    where _outcome = 'loaded'
 {%- endmacro %}
 
 
 {% macro staged_rejected(contract) -%}
+    {{ config(tags=['same_in_every_run']) }}
     select
         source_system,
         stream,
-        reason as reject_reason,
-        case when strpos(reason, ':') > 0 then split_part(reason, ':', 1) else '_key' end as reject_column,
-        original_text,
-        left_out_amount as amount,
-        left_out_currency as currency,
+        _reason as reject_reason,
+        case when strpos(_reason, ':') > 0 then split_part(_reason, ':', 1) else '_key' end as reject_column,
+        _original_text as original_text,
+        _left_out_amount as amount,
+        _left_out_currency as currency,
         {{ lineage_columns() }}
     from {{ ref('stg_files__' ~ contract ~ '__outcomes') }}
-    where outcome = 'rejected'
+    where _outcome = 'rejected'
 {%- endmacro %}
 
 

@@ -378,9 +378,13 @@ def _utc_expression(
     so that a repeated hour follows the declared fold on every engine; a local time that never was gives null."""
     if column is None:
         return "cast(null as varchar)"
-    local = f"try_strptime({raw}, {literal(str(column.format))})"
-    if "%z" in str(column.format):
+    declared = str(column.format)
+    # A fraction is written where there is one.
+    formats = f"[{literal(declared)}, {literal(declared.replace('.%f', ''))}]" if ".%f" in declared else literal(declared)
+    if "%z" in declared:
+        local = f"try_strptime(regexp_replace({raw}, 'Z$', '+00'), {formats})"
         return f"strftime(({local})::timestamptz at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f')"
+    local = f"try_strptime({raw}, {formats})"
     bucket = f"cast(floor(epoch({local}) / 900) as bigint)"
     table = f"offsets_{file.seq}_{name}"
     found = db.execute(
@@ -662,8 +666,11 @@ class _Control:
         if kind in ("date", "timestamp"):
             shape = _date_shape(str(column.format))
             fits = pc.if_else(pc.match_substring_regex(text, shape), text, pa.scalar(None, pa.string()))
-            if "%f" in str(column.format):  # pyarrow reads no fractions; they do not move the date
+            # pyarrow reads no fractions and no zones here; neither decides whether the text is a time
+            if "%f" in str(column.format):
                 fits = pc.replace_substring_regex(fits, r"\.[0-9]{1,6}", "")
+            if "%z" in str(column.format):
+                fits = pc.replace_substring_regex(fits, f"{FORMAT_TOKENS['%z']}$", "")
             parsed = pc.strptime(fits, format=_strptime_format(str(column.format)), unit="s", error_is_null=True)
             return parsed.cast(pa.date32()) if kind == "date" else parsed
         if kind == "currency":
@@ -756,15 +763,16 @@ def _text_or_none(value: object) -> str | None:
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, format="%Y-%m-%d %H:%M:%S")
+        return pc.strftime(column, format="%Y-%m-%d %H:%M:%S" + ("%z" if column.type.tz else ""))
     return column.cast(pa.string())
 
 
 def _date_shape(text: str) -> str:
     """The pattern that a date of the declared format has."""
-    parts = re.split(r"(%.)", text)
-    return "^" + "".join(FORMAT_TOKENS.get(p, re.escape(p)) for p in parts) + "$"
+    parts = re.split(r"(\.%f|%.)", text)
+    tokens = {**FORMAT_TOKENS, ".%f": f"(?:[.]{FORMAT_TOKENS['%f']})?"}
+    return "^" + "".join(tokens.get(p, re.escape(p)) for p in parts) + "$"
 
 
 def _strptime_format(text: str) -> str:
-    return text.replace(".%f", "").replace("%f", "")
+    return text.replace(".%f", "").replace("%f", "").replace("%z", "")

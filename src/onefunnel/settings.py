@@ -36,7 +36,7 @@ FORMAT_TOKENS = {
     "%S": "[0-9]{1,2}",
     "%f": "[0-9]{1,6}",
     "%b": "[A-Za-z]{3}",
-    "%z": "(?:Z|[+-][0-9]{2}:?[0-9]{2})",
+    "%z": "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)",
     "%%": "%",
 }
 NUMERIC_TYPES = frozenset({"amount", "number", "integer", "rate"})
@@ -61,20 +61,19 @@ class ContractColumn(_Strict):
 
 
 class Contract(_Strict):
-    """One staging contract: the grain of its fact and its columns, in landing order."""
+    """One staging contract: the grain of its fact and its columns, in landing order.
+
+    `day` names the column with the day that a row is about; lists, which speak of no day, have none.
+    """
 
     grain: tuple[str, ...]
+    day: str | None = None
     columns: dict[str, ContractColumn]
     description: str = ""
 
     def columns_of(self, *types: str) -> list[str]:
         """Names of the columns of the given types, in contract order."""
         return [name for name, column in self.columns.items() if column.type in types]
-
-    @property
-    def day(self) -> str | None:
-        """The column with the day that a row is about; None for lists, which speak of no day."""
-        return next((name for name in self.columns_of("date") if self.columns[name].required), None)
 
 
 class Column(_Strict):

@@ -98,9 +98,9 @@ def test_a_source_is_late_when_its_rhythm_has_run_out(
     assert status[source] == says
 
 
-def test_every_contract_whose_rows_are_about_a_day_is_judged() -> None:
-    sql = (PROJECT / "models/intermediate/quality/int_quality__freshness.sql").read_text()
-    about_days = {
-        n for n, c in CONTRACTS.items() if any(x["type"] == "date" and x.get("required") for x in c["columns"].values())
-    }
-    assert {n for n in CONTRACTS if f"'{n}'" in sql} == about_days
+def test_the_day_of_a_contract_is_one_of_its_required_columns() -> None:
+    days = {name: contract["day"] for name, contract in CONTRACTS.items() if "day" in contract}
+    assert {"performance_daily", "fx_rates"} <= days.keys()
+    for name, day in days.items():
+        column = CONTRACTS[name]["columns"][day]
+        assert column["type"] in ("date", "timestamp") and column["required"], name

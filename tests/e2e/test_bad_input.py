@@ -320,7 +320,8 @@ def outcomes(home: Home) -> dict[int, tuple[str, str, str]]:
         database, f"select _line, reject_reason, original_text from {staging}__rejected {where}"
     ):
         found.append((line, ("quarantined", reason, text)))
-    for line, reason in world.ask(database, f"select _line, deduplicate_reason from {staging}__deduplicated {where}"):
+    deduplicated = f"select _line, _reason from {staging}__outcomes {where} and _outcome = 'deduplicated'"
+    for line, reason in world.ask(database, deduplicated):
         found.append((line, ("deduplicated", reason, "")))
     for line, reason, text in (
         (r["_line"], r["reason"], r["original_text"])

@@ -306,7 +306,7 @@ def outcomes(days: TwoDays) -> list[tuple[str, Key, str | None, str | None]]:
             ("quarantined", f"select {key}, reject_reason, original_text from staging.stg_files__{contract}__rejected"),
             (
                 "deduplicated",
-                f"select {key}, deduplicate_reason, null from staging.stg_files__{contract}__deduplicated",
+                f"select {key}, _reason, null from staging.stg_files__{contract}__outcomes where _outcome = 'deduplicated'",
             ),
         ):
             found += [(outcome, Key(*r[:4]), r[4], r[5]) for r in world.ask(days.warehouse, sql)]

@@ -1,10 +1,14 @@
 -- The one definition of freshness: a stream is late from the day on which its newest day is more than its declared days back.
 -- Streams whose rows are about no day (lists of campaigns or accounts) have no rhythm and are not judged.
+{% set judged = [] -%}
+{%- for name, contract in var('contracts').items() if contract.day -%}
+    {%- do judged.append({'contract': name, 'day': contract.day}) -%}
+{%- endfor -%}
 with
 
 streams as (
     select * from {{ ref('stg_files__streams') }}
-    where contract in ('performance_daily', 'fx_rates')
+    where contract in ({% for each in judged %}'{{ each.contract }}'{{ ', ' if not loop.last }}{% endfor %})
 ),
 
 loads as (
@@ -13,12 +17,12 @@ loads as (
 ),
 
 reached as (
-    select source_system, stream, max(spend_date) as last_day from {{ ref('int_spend__converted') }}
-    where known_to = {{ end_of_time() }}
+    {% for each in judged -%}
+    select source_system, stream, max(cast({{ each.day }} as date)) as last_day
+    from ({{ current_records(each.contract) }}) as {{ each.contract }}
     group by source_system, stream
-    union all
-    select source_system, stream, max(rate_date) as last_day from {{ ref('int_conformed__fx_rates') }}
-    group by source_system, stream
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 ),
 
 dated as (
