@@ -46,6 +46,7 @@
         _file_seq,
         _file,
         _cell,
+        control_currency,
         control_rows
         {%- for name in measure_columns(contract) %},
         control_{{ name }},

@@ -331,12 +331,20 @@
 {%- endmacro %}
 
 
-{# What each file of each load covers, cell by cell, with the control totals of the second reader. #}
+{#
+    What each file of each load covers, cell by cell, with the control totals of the second reader per currency. What the
+    file says of the currency gets its meaning here, in the same words as in the rows, so that a text that is no currency is
+    null in both.
+#}
 {% macro staged_covers(contract, only_new=false) -%}
     {%- set columns = contract_columns(contract) -%}
     {%- set measures = measure_columns(contract) -%}
+    {%- set currency = money_columns(contract).currency -%}
     {%- set text = dbt.type_string() -%}
-    {%- set shape = {'source_system': text, 'stream': text, '_load_id': text, '_file_seq': 'integer', '_file': text, '_cell': text, 'control_rows': 'bigint'} -%}
+    {%- set shape = {
+        'source_system': text, 'stream': text, '_load_id': text, '_file_seq': 'integer', '_file': text, '_cell': text,
+        'control_currency': text, 'control_rows': 'bigint',
+    } -%}
     {%- for name in measures -%}
         {%- do shape.update({'control_' ~ name: 'decimal(38, 9)', 'control_' ~ name ~ '_valid': 'bigint'}) -%}
     {%- endfor -%}
@@ -353,6 +361,7 @@
         select
             source_system, stream, _load_id, _file_seq, _file,
             {{ cell_text(contract, dialect) }} as _cell,
+            {{ typed('said_control_currency', 'currency', dialect, dialect.columns.get(currency) or {}) }} as control_currency,
             control_rows
             {%- for name in measures %}, control_{{ name }}, control_{{ name }}_valid{% endfor %}
         from (
@@ -363,7 +372,8 @@
                 {%- endfor %}
             from (
                 select
-                    _source as source_system, _stream as stream, _load_id, _file_seq, _file, control_rows
+                    _source as source_system, _stream as stream, _load_id, _file_seq, _file, control_rows,
+                    {{ said('control_currency', dialect, dialect.columns.get(currency) or {}) }} as said_control_currency
                     {%- for name in measures %}, control_{{ name }}, control_{{ name }}_valid{% endfor %}
                     {%- for name in names %},
                     {{ said(name, dialect, dialect.columns.get(name) or {}) }} as said_{{ name }}
@@ -384,26 +394,27 @@
     -- a file that reads well now closes what could not be read in its earlier delivery
     with_unreadable as (
         select
-            source_system, stream, _load_id, _file_seq, _file, _cell, control_rows
+            source_system, stream, _load_id, _file_seq, _file, _cell, control_currency, control_rows
             {%- for name in measures %}, control_{{ name }}, control_{{ name }}_valid{% endfor %}
         from covers
         union all
         select
-            source_system, stream, _load_id, _file_seq, _file, {{ unreadable_cell_text() }} as _cell, 0 as control_rows
+            source_system, stream, _load_id, _file_seq, _file, {{ unreadable_cell_text() }} as _cell,
+            cast(null as {{ text }}) as control_currency, 0 as control_rows
             {%- for name in measures %}, cast(0 as decimal(38, 9)) as control_{{ name }}, 0 as control_{{ name }}_valid{% endfor %}
         from files
     ),
 
     summed as (
         select
-            source_system, stream, _load_id, _file_seq, _file, _cell,
+            source_system, stream, _load_id, _file_seq, _file, _cell, control_currency,
             cast(sum(control_rows) as bigint) as control_rows
             {%- for name in measures %},
             cast(coalesce(sum(control_{{ name }}), 0) as decimal(38, 9)) as control_{{ name }},
             cast(coalesce(sum(control_{{ name }}_valid), 0) as bigint) as control_{{ name }}_valid
             {%- endfor %}
         from with_unreadable
-        group by source_system, stream, _load_id, _file_seq, _file, _cell
+        group by source_system, stream, _load_id, _file_seq, _file, _cell, control_currency
     )
 
     select
@@ -415,6 +426,7 @@
         summed._file_seq,
         summed._file,
         summed._cell,
+        summed.control_currency,
         summed.control_rows
         {%- for name in measures %},
         summed.control_{{ name }},

@@ -534,7 +534,11 @@ def file_dates(plan: LoadPlan, file: ReadableFile) -> tuple[str, str] | None:
 
 
 class _Control:
-    """Control totals per cell, taken by pyarrow under the declared dialect."""
+    """Control totals per cell and currency, taken by pyarrow under the declared dialect.
+
+    The currency is the text as the source wrote it, null where the contract has no money: what it means is decided where
+    all values get their meaning, in staging. Without it an error in one currency could hide one in another.
+    """
 
     def __init__(self, plan: LoadPlan) -> None:
         self.plan = plan
@@ -543,6 +547,8 @@ class _Control:
         self.cell = {"file": (), "keys": stream.key or (), "partition": stream.partition}[stream.replaces]
         self.measures = [n for n, c in plan.contract.columns.items() if c.type in NUMERIC_TYPES and n in stream.columns]
         self.dates = [n for n in plan.contract.columns_of("date") if n in stream.columns]
+        currencies = [n for n in plan.contract.columns_of("currency") if n in stream.columns]
+        self.currency = currencies[0] if currencies and plan.contract.columns_of("amount") else None
         self.parts: list[pa.Table] = []
         self.profile: dict[str, dict[str, Any]] = {
             n: {
@@ -566,7 +572,8 @@ class _Control:
                 empty = False
                 self._add_batch(file, batch)
         if empty and self.plan.stream.replaces == "file":
-            self.parts.append(self._covers_table(file, {}, pa.array([0], pa.int64()), 1))
+            no_currency = {"control_currency": pa.nulls(1, pa.string())}
+            self.parts.append(self._covers_table(file, no_currency, pa.array([0], pa.int64()), 1))
 
     def _batches(self, file: ReadableFile) -> Iterator[pa.Table]:
         stream = self.plan.stream
@@ -629,35 +636,23 @@ class _Control:
                 profile["max"] = high if profile["max"] is None else max(profile["max"], high)
                 if name in self.measures:
                     profile["sum"] = _WIDE.add(profile["sum"] or Decimal(0), pc.sum(typed).as_py())
-        cells = {n: self._text(table, n) for n in self.cell}
-        frame = pa.table(
-            {
-                **{f"cell_{n}": v for n, v in cells.items()},
-                **values,
-                **{"one": pa.array([1] * table.num_rows, pa.int64())},
-            }
+        groups = {**{f"cell_{n}": self._text(table, n) for n in self.cell}, "control_currency": self._currency(table)}
+        frame = pa.table({**groups, **values, "one": pa.array([1] * table.num_rows, pa.int64())})
+        grouped = frame.group_by(list(groups)).aggregate(
+            [("one", "sum"), *[(m, "sum") for m in self.measures], *[(m, "count") for m in self.measures]]
         )
-        if self.cell:
-            grouped = frame.group_by([f"cell_{n}" for n in self.cell]).aggregate(
-                [("one", "sum"), *[(m, "sum") for m in self.measures], *[(m, "count") for m in self.measures]]
-            )
-        else:
-            grouped = pa.table(
-                {
-                    "one_sum": pa.array([table.num_rows], pa.int64()),
-                    **{f"{m}_sum": pa.array([pc.sum(values[m]).as_py()], pa.decimal128(38, 9)) for m in self.measures},
-                    **{f"{m}_count": pa.array([pc.count(values[m]).as_py()], pa.int64()) for m in self.measures},
-                }
-            )
         self.parts.append(
             self._covers_table(
                 file,
-                {n: grouped[f"cell_{n}"] for n in self.cell},
+                {name.removeprefix("cell_"): grouped[name] for name in groups},
                 grouped["one_sum"],
                 grouped.num_rows,
                 {m: (grouped[f"{m}_sum"], grouped[f"{m}_count"]) for m in self.measures},
             )
         )
+
+    def _currency(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:
+        return self._text(table, self.currency) if self.currency else pa.nulls(table.num_rows, pa.string())
 
     def _typed(self, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
         kind = self.plan.contract.columns[name].type
@@ -699,7 +694,7 @@ class _Control:
     def _covers_table(
         self,
         file: ReadableFile,
-        cells: dict[str, Any],
+        groups: dict[str, Any],
         rows: Any,
         count: int,
         sums: dict[str, tuple[Any, Any]] | None = None,
@@ -711,7 +706,7 @@ class _Control:
             "_load_id": pa.array([plan.load_id] * count, pa.string()),
             "_file_seq": pa.array([file.seq] * count, pa.int32()),
             "_file": pa.array([file.path] * count, pa.string()),
-            **cells,
+            **groups,
             "control_rows": rows,
         }
         for name in plan.contract.columns:
@@ -722,10 +717,10 @@ class _Control:
         return pa.table(columns)
 
     def write(self, path: Path) -> None:
-        """Write covers.parquet: one row per file and cell (a cell that spans read blocks has several rows; they add up)."""
+        """Write covers.parquet: one row per file, cell and currency (what spans read blocks has several rows; they add up)."""
         empty = self._covers_table(
             ReadableFile(0, "", "", 0, "", Path(), None, (), 0),
-            {n: pa.array([], pa.string()) for n in self.cell},
+            {n: pa.array([], pa.string()) for n in (*self.cell, "control_currency")},
             pa.array([], pa.int64()),
             0,
         )

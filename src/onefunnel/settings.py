@@ -71,6 +71,11 @@ class Contract(_Strict):
         """Names of the columns of the given types, in contract order."""
         return [name for name, column in self.columns.items() if column.type in types]
 
+    @property
+    def day(self) -> str | None:
+        """The column with the day that a row is about; None for lists, which speak of no day."""
+        return next((name for name in self.columns_of("date") if self.columns[name].required), None)
+
 
 class Column(_Strict):
     """Where a contract column's value comes from: a column of the file, or a constant.
@@ -132,7 +137,10 @@ class Dialect(_Strict):
 
 
 class UsualRows(_Strict):
-    """When a load counts as suspiciously small: rows per unit of delivery against the median of earlier loads."""
+    """When a load counts as suspiciously small: rows per unit of delivery against the median of earlier loads.
+
+    A load must have more than `share` of them: exactly half is what is left when one of two accounts is missing.
+    """
 
     share: float = Field(default=0.5, gt=0, lt=1)
     minimum: int = Field(default=1, ge=0)
@@ -153,6 +161,8 @@ class Stream(_Strict):
     file_order: Literal["name", "modified"] = "name"
     order_by: str | None = None
     final_after_days: int = Field(default=30, ge=0, le=400)
+    # The stream's rhythm. It says nothing about how a file is read, so receipts and fingerprints do without it.
+    fresh_within_days: int = Field(default=3, ge=0, le=400, exclude=True)
     allow_empty: bool = False
     usual_rows: UsualRows | Literal["off"] = UsualRows()
     columns: dict[str, Column]
@@ -172,6 +182,10 @@ class Stream(_Strict):
     def declaration(self) -> dict[str, Any]:
         """The declaration as plain JSON-able data, as receipts keep it."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def late_since(self, last_day: dt.date) -> dt.date:
+        """The day from which data that reaches `last_day` is late. The model int_quality__freshness says the same in SQL."""
+        return last_day + dt.timedelta(days=self.fresh_within_days + 1)
 
     def fingerprint(self) -> str:
         """sha256 of what is declared otherwise than by default: two loads with the same one were read in the same way."""
@@ -354,6 +368,9 @@ def _contract_problems(plain: Any, contracts: dict[str, Contract]) -> list[tuple
             if contract not in contracts:
                 problems.append(((*at, "contract"), f"unknown contract {contract!r}: known are {', '.join(contracts)}"))
                 continue
+            if "fresh_within_days" in stream and contracts[contract].day is None:
+                text = f"`fresh_within_days` has no meaning for the contract {contract}: its rows are about no day"
+                problems.append(((*at, "fresh_within_days"), text))
             problems += [((*at, *loc), text) for loc, text in _column_problems(columns, contract, contracts[contract])]
     return problems
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import os
 import shutil
 import sqlite3
@@ -20,7 +21,7 @@ from onefunnel.pipeline import Installation
 from onefunnel.settings import load_contracts
 
 # What a spreadsheet would run as a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _GREEN, _RED, _WARN = "ok", "red", "warn"
 
 
@@ -206,13 +207,22 @@ def load_row(load: Load) -> dict[str, Any]:
 
 
 def sources(here: Installation) -> list[dict[str, Any]]:
-    """The declared streams with what was loaded last and how far the data reaches."""
+    """The declared streams with what was loaded last, how far the data reaches, and since when that is late.
+
+    Freshness is judged as of the last run, by the definition of the model int_quality__freshness.
+    """
+    contracts = load_contracts(here.paths.dbt_project)
+    runs = here.ledger.runs(limit=1)
+    today = dt.date.fromisoformat(runs[0].as_of[:10]) if runs else None
     rows = []
     for name, source in here.settings.sources.items():
         for stream_name, stream in source.streams.items():
             loads = here.ledger.loads(source=name, stream=stream_name)
             accepted = [x for x in loads if x.state == "accepted"]
             reaches = [read_receipt(here.paths.landing / x.path)["covers"]["max_date"] for x in accepted]
+            until = max((r for r in reaches if r), default=None)
+            has_days = contracts[stream.contract].day is not None
+            late = stream.late_since(dt.date.fromisoformat(until)) if until and has_days else None
             rows.append(
                 {
                     "source": name,
@@ -223,7 +233,9 @@ def sources(here: Installation) -> list[dict[str, Any]]:
                     "loads": len(accepted),
                     "rows": sum(x.rows_extracted for x in accepted),
                     "last load": accepted[-1].known_at if accepted else None,
-                    "data until": max((r for r in reaches if r), default=None),
+                    "data until": until,
+                    "fresh within": stream.fresh_within_days if has_days else None,
+                    "late since": late.isoformat() if late and today and late <= today else None,
                     "state": loads[-1].state if loads else "never loaded",
                 }
             )
@@ -233,7 +245,7 @@ def sources(here: Installation) -> list[dict[str, Any]]:
 def write_csv(names: list[str], rows: list[dict[str, Any]], to: IO[str]) -> None:
     """Rows as CSV; a text cell that a spreadsheet would run as a formula gets a leading apostrophe."""
     writer = csv.writer(to)
-    writer.writerow(names)
+    writer.writerow(map(_harmless, names))
     for row in rows:
         writer.writerow([_harmless(row[n]) for n in names])
 

@@ -143,6 +143,10 @@ def build_vars(
                 "owner": s.owner,
                 "required": s.required,
                 "final_after_days": max(x.final_after_days for x in s.streams.values()),
+                "streams": [
+                    {"stream": k, "contract": x.contract, "fresh_within_days": x.fresh_within_days}
+                    for k, x in s.streams.items()
+                ],
             }
             for name, s in settings.sources.items()
         ],

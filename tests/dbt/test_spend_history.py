@@ -304,10 +304,11 @@ def test_channels_come_from_the_campaign_then_the_row(rebuilt: Warehouse) -> Non
 
 
 def test_every_amount_is_reconciled(rebuilt: Warehouse) -> None:
-    assert rebuilt.rows("select source_system, difference from metadata.reconciliation order by 1") == [
-        ("ads", Decimal(0)),
-        ("print", Decimal(0)),
-        ("shop", Decimal(0)),
+    assert rebuilt.rows("select source_system, currency, difference from metadata.reconciliation order by all") == [
+        ("ads", "USD", Decimal(0)),
+        ("print", "EUR", Decimal(0)),
+        ("shop", "EUR", Decimal(0)),
+        ("shop", "GBP", Decimal(0)),
     ]
     assert rebuilt.rows(
         "select sum(rows_extracted), sum(rows_rejected), max(abs(row_difference)) from metadata.row_ledger where load_id = 'load002'"

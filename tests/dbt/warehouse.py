@@ -67,6 +67,7 @@ class Landing:
         key: list[str] | None = None,
         columns: dict[str, dict[str, Any]] | None = None,
         final_after_days: int = 30,
+        fresh_within_days: int = 3,
         stream: str | None = None,
         **dialect: Any,
     ) -> str:
@@ -87,8 +88,18 @@ class Landing:
             "columns": columns or {},
             **dialect,
         }
-        self.sources.setdefault(
-            source, {"source": source, "owner": "marketing", "required": True, "final_after_days": final_after_days}
+        declared = self.sources.setdefault(
+            source,
+            {
+                "source": source,
+                "owner": "marketing",
+                "required": True,
+                "final_after_days": final_after_days,
+                "streams": [],
+            },
+        )
+        declared["streams"].append(
+            {"stream": stream or contract, "contract": contract, "fresh_within_days": fresh_within_days}
         )
         return id_
 
@@ -111,6 +122,7 @@ class Landing:
         folder.mkdir(parents=True)
         cell_names = {"partition": dialect["partition"], "keys": dialect["key"] or [], "file": []}[dialect["replaces"]]
         measures = [n for n, c in contract.items() if c["type"] in DECIMALS]
+        has_money = any(c["type"] == "amount" for c in contract.values())
         records: list[dict[str, Any]] = []
         covers: list[dict[str, Any]] = []
         for file_seq, (file, rows) in enumerate(files.items(), start=1):
@@ -121,7 +133,7 @@ class Landing:
                 "_file_seq": file_seq,
                 "_file": file,
             }
-            cells: dict[tuple[str | None, ...], list[Row]] = defaultdict(list)
+            cells: dict[tuple[tuple[str | None, ...], str | None], list[Row]] = defaultdict(list)
             for line, row in enumerate(rows, start=2):
                 unknown = set(row) - set(contract) - {f"{n}_utc" for n in contract}
                 assert not unknown, unknown
@@ -135,14 +147,19 @@ class Landing:
                         **{f"{n}_utc": row.get(f"{n}_utc") for n, c in contract.items() if c["type"] == "timestamp"},
                     }
                 )
-                cells[tuple(row.get(n) for n in cell_names)].append(row)
+                cells[tuple(row.get(n) for n in cell_names), row.get("currency") if has_money else None].append(row)
             if file_seq == 1:
                 for cell in empty_cells or []:
-                    cells[tuple(cell.get(n) for n in cell_names)]
+                    cells[tuple(cell.get(n) for n in cell_names), None]
             if not cells and dialect["replaces"] == "file":
-                cells[()]
-            for values, members in cells.items():
-                cover = {**head, **dict(zip(cell_names, values, strict=True)), "control_rows": len(members)}
+                cells[(), None]
+            for (values, currency), members in cells.items():
+                cover = {
+                    **head,
+                    **dict(zip(cell_names, values, strict=True)),
+                    "control_currency": currency,
+                    "control_rows": len(members),
+                }
                 for name in measures:
                     prefix = (dialect["columns"].get(name) or {}).get("prefix")
                     numbers = [read_number(m.get(name), contract[name]["type"], dialect, prefix) for m in members]
@@ -168,6 +185,7 @@ class Landing:
             [
                 *base,
                 *[(n, text) for n in cell_names],
+                ("control_currency", text),
                 ("control_rows", pa.int64()),
                 *[
                     f

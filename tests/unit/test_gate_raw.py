@@ -262,6 +262,21 @@ def test_volume_needs_history_and_can_be_switched_off(tmp_path: Path) -> None:
     assert judge_one(tmp_path / "off", off).verdict == "pass"
 
 
+@pytest.mark.parametrize("share", [0.5, 0.35])
+def test_exactly_the_declared_share_of_the_usual_rows_is_too_few(tmp_path: Path, share: float) -> None:
+    def left(rows: int) -> Callable[[Load], None]:
+        def plant(load: Load) -> None:
+            shrink(load, rows)
+            load.receipt["declaration"]["usual_rows"]["share"] = share
+
+        return plant
+
+    at = round(share * ROWS)
+    assert at == pytest.approx(share * ROWS), "the boundary is a whole number of rows"
+    assert "performance_daily_volume_is_usual" in not_passed(judge_one(tmp_path / "at", left(at)))
+    assert "performance_daily_volume_is_usual" not in not_passed(judge_one(tmp_path / "above", left(at + 1)))
+
+
 def test_a_small_file_that_cannot_be_read_is_red(tmp_path: Path) -> None:
     def small(load: Load) -> None:
         load.history.clear()

@@ -141,6 +141,48 @@ def test_control_totals_follow_the_declared_dialect(tmp_path):
     ]
 
 
+def test_control_totals_are_taken_per_currency_as_the_source_wrote_it(tmp_path):
+    columns = {"id": {"from": "id"}, "day": {"from": "day", "format": "%Y-%m-%d"}, "amount": {"from": "amount"}}
+    content = (
+        b"id,day,amount,money\n1,2026-01-01,10.50,EUR\n2,2026-01-01,3,US-Dollar\n3,2026-01-01,0.25,EUR\n"
+        b"4,2026-01-01,7,Taler\n5,2026-01-01,1,\n6,2026-01-02,2,EUR\n"
+    )
+    stream = {"replaces": "partition", "partition": ["day"]}
+    named = {"currency": {"from": "money", "map": {"US-Dollar": "USD"}}}
+    folder, receipt = land(tmp_path / "a", {"a.csv": content}, declared(columns | named, **stream))
+    assert sorted(rows(folder, "covers", "day", "control_currency", "control_rows", "control_amount")) == [
+        ("2026-01-01", "", 1, Decimal(1)),
+        ("2026-01-01", "EUR", 2, Decimal("10.75")),
+        ("2026-01-01", "Taler", 1, Decimal(7)),
+        ("2026-01-01", "US-Dollar", 1, Decimal(3)),
+        ("2026-01-02", "EUR", 1, Decimal(2)),
+    ]
+    assert receipt["covers"]["cells"] == 2, "a cell is a day, whatever it was paid in"
+    constant = {"currency": {"value": "CHF"}}
+    folder, _ = land(
+        tmp_path / "b", {"a.csv": content}, declared(columns | constant, replaces="file", ignore=["money"])
+    )
+    assert rows(folder, "covers", "control_currency", "control_rows", "control_amount") == [
+        ("CHF", 6, Decimal("23.75"))
+    ]
+
+
+def test_the_currency_of_control_totals_is_the_second_readers_own(tmp_path):
+    """A Parquet file may hold nothing in place of a currency, and a cell may be named by its currency."""
+    table = pa.table({"id": ["1", "2"], "amount": ["4", "5"], "money": pa.array([None, "EUR"], pa.string())})
+    pq.write_table(table, tmp_path / "x.parquet")
+    stream = declared(
+        {"id": {"from": "id"}, "amount": {"from": "amount"}, "currency": {"from": "money"}},
+        format="parquet",
+        replaces="partition",
+        partition=["currency"],
+    )
+    folder, receipt = land(tmp_path, {"a.parquet": (tmp_path / "x.parquet").read_bytes()}, stream)
+    found = rows(folder, "covers", "currency", "control_currency", "control_amount")
+    assert set(found) == {(None, None, Decimal(4)), ("EUR", "EUR", Decimal(5))}
+    assert receipt["covers"]["cells"] == 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(cents=st.lists(st.integers(-(10**11), 10**11), min_size=1, max_size=30))
 def test_control_sums_are_exact(tmp_path_factory, cents):

@@ -42,8 +42,8 @@ create table marts.fct_ad_spend (spend_date date, source_system varchar, channel
 create table metadata.run_info as select 'run-1' as run_id, timestamp '2026-01-05 06:00' as as_of, 'Sandbox GmbH' as company,
     'EUR' as reporting_currency, 'Europe/Berlin' as reporting_time_zone;
 create table metadata.dq_status (mart varchar, source_system varchar, owner varchar, is_required boolean, source_max_date date,
-    is_final_until date, last_known_at timestamp, stale_since timestamp, is_never_delivered boolean);
-create table metadata.reconciliation (source_system varchar, stream varchar, measure varchar, control_amount decimal(38, 6),
+    fresh_within_days integer, stale_since date, is_final_until date, is_never_delivered boolean);
+create table metadata.reconciliation (source_system varchar, stream varchar, currency varchar, measure varchar, control_amount decimal(38, 6),
     fact_amount decimal(38, 6), held_amount decimal(38, 6), quarantined_amount decimal(38, 6), deduplicated_amount decimal(38, 6),
     repeated_by_level_amount decimal(38, 6), difference decimal(38, 6));
 create table metadata.quarantine_summary (source_system varchar, stream varchar, reason varchar, quarantined_rows bigint,
@@ -59,12 +59,14 @@ insert into marts.fct_ad_spend values
     ('2025-12-31', 'social_ads', 'paid_social', 'none', 999, false, false),
     ('2026-01-01', 'search_ads', 'paid_search', 's', 7, false, true);
 insert into metadata.dq_status values
-    ('fct_ad_spend', 'search_ads', 'marketing', true, '2026-01-01', '2025-12-05', '2026-01-05 06:00', null, false),
-    ('fct_ad_spend', 'social_ads', 'marketing', true, '2025-12-31', '2025-12-05', '2026-01-02 06:00', '2026-01-02 06:00', false),
-    ('fct_ad_spend', 'video_ads', 'marketing', true, null, null, null, null, true);
+    ('fct_ad_spend', 'search_ads', 'marketing', true, '2026-01-01', 4, null, '2025-12-05', false),
+    ('fct_ad_spend', 'social_ads', 'marketing', true, '2025-12-31', 1, '2026-01-02', '2025-12-05', false),
+    ('fct_ad_spend', 'lists', 'sales', true, null, null, null, null, false),
+    ('fct_ad_spend', 'video_ads', 'marketing', false, null, null, null, null, true);
 insert into metadata.reconciliation values
-    ('search_ads', 'daily', 'spend_amount', 2210.25, 2207.25, 1, 2, 0, 0, 0),
-    ('social_ads', 'daily', 'spend_amount', 300.250001, 300.25, 0, 0, 0, 0, 0.000001);
+    ('search_ads', 'daily', 'EUR', 'spend_amount', 2210.25, 2207.25, 1, 2, 0, 0, 0),
+    ('search_ads', 'daily', 'unknown', 'spend_amount', 7, 0, 0, 7, 0, 0, 0),
+    ('social_ads', 'daily', 'USD', 'spend_amount', 300.250001, 300.25, 0, 0, 0, 0, 0.000001);
 insert into metadata.quarantine_summary values ('search_ads', 'daily', 'missing_fx_rate', 1234, 1, 'CHF');
 """
 
@@ -152,10 +154,14 @@ def test_the_audit_is_stated(tmp_path: Path) -> None:
 
 
 def test_warnings_and_a_failed_audit_are_shown(tmp_path: Path) -> None:
-    warned, _ = page_of(
-        tmp_path / "a", checks=MANIFEST["checks"] | {"passed": 64, "warned": 1}, warned=["row_ledger_is_quiet"]
-    )
-    assert "Audit passed, 1 warning" in warned.text and "“row ledger is quiet”" in warned.text
+    warning = {
+        "check_id": "row_ledger_is_quiet",
+        "because": "A missing row is missing money.",
+        "observed": "3 violations",
+    }
+    warned, _ = page_of(tmp_path / "a", checks=MANIFEST["checks"] | {"passed": 64, "warned": 1}, warned=[warning])
+    assert "Audit passed, 1 warning" in warned.text
+    assert "To keep in mind today A missing row is missing money. row_ledger_is_quiet: 3 violations" in warned.text
     failed, _ = page_of(tmp_path / "b", verdict="fail")
     assert "Do not use these figures." in failed.text and "Audit: fail" in failed.text
     unknown, _ = page_of(tmp_path / "c", verdict=None, checks=None)
@@ -174,11 +180,14 @@ def test_the_table_holds_the_numbers_of_the_chart(tmp_path: Path) -> None:
 
 def test_health_is_shown_per_source(tmp_path: Path) -> None:
     page, _ = page_of(tmp_path)
-    assert "search_ads up to date 1 Jan 2026 4 5 Dec 2025 marketing" in page.text
-    assert "social_ads nothing new since 2 Jan 2026 31 Dec 2025 5" in page.text
+    assert "search_ads up to date 1 Jan 2026 4 4 5 Dec 2025 marketing" in page.text
+    assert "social_ads late since 2 Jan 2026 31 Dec 2025 5 1" in page.text
+    assert "lists delivered, without days – – – – sales" in page.text
     assert "video_ads never delivered – – –" in page.text
-    assert "search_ads daily 2,210.25 2,207.25 1.00 2.00 0.00 0.00" in page.text
-    assert "social_ads daily 300.25 300.25 0.00 0.00 0.00 0.000001" in page.text
+    assert "search_ads daily EUR 2,210.25 2,207.25 1.00 2.00 0.00 0.00" in page.text
+    assert "search_ads daily unknown 7.00 0.00 0.00 7.00 0.00 0.00" in page.text
+    assert "social_ads daily USD 300.25 300.25 0.00 0.00 0.00 0.000001" in page.text
+    assert "2,217.25" not in page.text, "amounts of two currencies are not added"
     assert "search_ads daily missing fx rate 1,234 1.00 CHF" in page.text
 
 
@@ -227,15 +236,15 @@ def test_hostile_names_stay_text(tmp_path: Path, name: str) -> None:
         insert into marts.dim_channel values ('k', 'c', '{quoted}');
         insert into marts.fct_ad_spend values ('2025-12-01', '{quoted}', 'c', 'k', 5, true, true);
         insert into metadata.dq_status values ('fct_ad_spend', '{quoted}', '{quoted}', true, null, null, null, null, true);
-        insert into metadata.reconciliation values ('{quoted}', '{quoted}', 'spend_amount', 1, 1, 0, 0, 0, 0, 0);
+        insert into metadata.reconciliation values ('{quoted}', '{quoted}', '{quoted}', 'spend_amount', 1, 1, 0, 0, 0, 0, 0);
         insert into metadata.quarantine_summary values ('{quoted}', '{quoted}', '{quoted}', 1, 1, '{quoted}');""",
         run_id=name,
-        warned=[name],
+        warned=[{"check_id": name, "because": name, "observed": name}],
         verdict=name,
         published_at=name,
     )
     assert page.text.count(text(name)) >= 8
-    assert "\u202e" not in html and "x" * 111 not in html and "49" not in page.text.split("Run ")[-1]
+    assert "\u202e" not in html and "x" * 301 not in html and "49" not in page.text.split("Run ")[-1]
 
 
 def test_a_long_history_is_cut_and_says_so(tmp_path: Path) -> None:
@@ -245,6 +254,14 @@ def test_a_long_history_is_cut_and_says_so(tmp_path: Path) -> None:
         " from range(date '2020-01-15', date '2026-01-02', interval 1 month) t(d)",
     )
     assert "59 earlier months are not shown." in page.text
+
+
+def test_figures_too_long_for_a_column_are_in_thousands(tmp_path: Path) -> None:
+    page, _ = page_of(
+        tmp_path, "insert into marts.fct_ad_spend values ('2025-12-01', 's', 'only', 'k', 1234567890, true, true)"
+    )
+    assert "Month only Total, thousand EUR Dec 2025 1,234,568 1,234,568 Total 1,234,568 1,234,568" in page.text
+    assert "Ad spend, all days 1,234,567,890 EUR" in page.text
 
 
 def test_months_without_spend_are_on_the_axis() -> None:

@@ -18,6 +18,7 @@ from onefunnel.report.queries import Row
 MAX_CHANNELS = 8
 MAX_MONTHS = 13
 MAX_TEXT = 48
+LONGEST_FIGURE = 10**9  # from here on a month's table is in thousands, so that all of its columns stay in sight
 NOTHING = "–"
 _TEMPLATES = Path(__file__).parent
 
@@ -28,7 +29,7 @@ def render(database: Path, manifest: dict[str, Any], out: Path) -> Path:
     Args:
         database: the published revenue.duckdb; it is only read.
         manifest: run_id, as_of, published_at, verdict, checks {declared, executed, passed, warned, failed}, and
-            optionally `warned` (ids of the checks that warned) and previous_run_id.
+            optionally `warned` (check_id, because and observed of each check that warned) and previous_run_id.
         out: the folder of the page; made when it is not there.
 
     Returns:
@@ -77,7 +78,7 @@ def audit(manifest: Mapping[str, Any], zone: str | None) -> dict[str, Any]:
         "run_id": manifest.get("run_id") or "unknown",
         "published_at": moment(manifest.get("published_at"), zone),
         "sha256": str(manifest.get("sha256") or "")[:12],
-        "warnings": [str(check).replace("_", " ") for check in manifest.get("warned") or []],
+        "warnings": manifest.get("warned") or [],
     }
 
 
@@ -96,8 +97,9 @@ def last_month(rows: list[Row]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ChannelTable:
-    """The chart and the very numbers that it draws: months down, channels across."""
+    """The chart and the very numbers that it draws, in `unit`: months down, channels across."""
 
+    unit: str
     channels: list[str]
     colours: dict[str, str]
     rows: list[tuple[str, list[Decimal | None], Decimal]]
@@ -128,19 +130,21 @@ def channel_table(rows: list[Row], currency: str, as_of: dt.datetime | None) -> 
         target[row["month_start_date"]] = target.get(row["month_start_date"], Decimal(0)) + (
             row["spend_amount_rc"] or 0
         )
+    size = 1000 if max(map(abs, (_sum(of.values()) for of in amounts.values()))) >= LONGEST_FIGURE else 1
     paint = charts.colours(list(amounts), other)
     series = {name: {month: float(amount) for month, amount in of.items()} for name, of in amounts.items()}
     table = [
         (
             _month_name(month, as_of),
-            [amounts[name].get(month) for name in amounts],
-            _sum(amounts[name].get(month) for name in amounts),
+            [None if (amount := amounts[name].get(month)) is None else amount / size for name in amounts],
+            _sum(amounts[name].get(month) for name in amounts) / size,
         )
         for month in reversed(months)
     ]
-    sums = [_sum(amounts[name].values()) for name in amounts]
+    sums = [_sum(amounts[name].values()) / size for name in amounts]
+    unit = currency if size == 1 else f"thousand {currency}"
     svg = charts.spend_by_month(series, months, currency, paint)
-    return ChannelTable(list(amounts), paint, table, [*sums, _sum(sums)], svg, folded, len(every) - len(months))
+    return ChannelTable(unit, list(amounts), paint, table, [*sums, _sum(sums)], svg, folded, len(every) - len(months))
 
 
 def _month_name(month: dt.date, as_of: dt.datetime | None) -> str:
@@ -163,13 +167,13 @@ def month_range(first: dt.date, last: dt.date) -> list[dt.date]:
 
 
 def source_row(row: Row, as_of: dt.datetime | None) -> dict[str, Any]:
-    """A source with its state in words."""
+    """A source with its state in words; what is late is decided in the file, never here."""
     if row["is_never_delivered"]:
-        state, is_well = "never delivered", not row["is_required"]
+        state, is_well = "never delivered", False
     elif row["stale_since"] is not None:
-        state, is_well = f"nothing new since {day(row['stale_since'])}", False
+        state, is_well = f"late since {day(row['stale_since'])}", False
     else:
-        state, is_well = "up to date", True
+        state, is_well = "up to date" if row["fresh_within_days"] is not None else "delivered, without days", True
     last = row["source_max_date"]
     lag = (as_of.date() - last).days if as_of and last else None
     return row | {"state": state, "is_well": is_well, "lag": lag}

@@ -88,11 +88,12 @@ order by month_start_date, channel_name
 
 SOURCES = Query(
     "source_freshness",
-    "For each source: the last day with spend, the day up to which its numbers no longer change, and when it last "
-    "delivered. A source is stale when the run brought nothing new from it.",
+    "For each source: the last day that its data is about, how many days old that may be by the source's declared rhythm "
+    "(`fresh_within_days` in pipeline.yml), and the day up to which its numbers no longer change. A source whose last day is "
+    "older than its rhythm allows is late.",
     """
 select
-    source_system, owner, is_required, source_max_date, is_final_until, last_known_at, stale_since, is_never_delivered
+    source_system, owner, source_max_date, fresh_within_days, stale_since, is_final_until, is_never_delivered
 from metadata.dq_status
 where mart = 'fct_ad_spend'
 order by source_system
@@ -102,14 +103,15 @@ order by source_system
 RECONCILIATION = Query(
     "reconciliation",
     "What a second, independent reader added up in the delivered files, against what the reports contain and what is "
-    "named as left out. Amounts of several currencies are added as they stand: a check of completeness, not a sum of money. The difference must be zero to the last decimal.",
+    "named as left out, currency by currency. The difference must be zero to the last decimal. `unknown` are amounts whose "
+    "word for the currency is none; they wait in quarantine.",
     """
 select
-    source_system, stream, control_amount, fact_amount, held_amount, quarantined_amount,
+    source_system, stream, currency, control_amount, fact_amount, held_amount, quarantined_amount,
     deduplicated_amount + repeated_by_level_amount as repeated_amount, difference
 from metadata.reconciliation
 where measure = 'spend_amount'
-order by source_system, stream
+order by source_system, stream, currency
 """,
 )
 

@@ -9,16 +9,11 @@ cells as (
     select * from {{ ref('int_conformed__performance_daily__cells') }}
 ),
 
-deduplicated as (
-    select * from {{ ref('int_quality__deduplicated') }}
-    where contract = 'performance_daily'
-        and not is_covered_again
-),
-
-control as (
+summed as (
     select
         cells.source_system,
         cells.stream,
+        covers.control_currency as currency,
         sum(covers.control_spend_amount) as control_amount,
         sum(covers.control_rows) as control_rows
     from cells
@@ -27,29 +22,23 @@ control as (
         and cells._cell = covers._cell
         and cells._file_seq = covers._file_seq
     where cells.is_current
-    group by cells.source_system, cells.stream
+    group by cells.source_system, cells.stream, covers.control_currency
 ),
 
-repeated as (
+counted as (
     select
-        cells.source_system,
-        cells.stream,
-        sum(deduplicated.amount) as deduplicated_amount
-    from cells
-    inner join deduplicated
-        on cells._load_id = deduplicated._load_id
-        and cells._cell = deduplicated._cell
-    where cells.is_current
-    group by cells.source_system, cells.stream
+        *,
+        sum(control_rows) over (partition by source_system, stream) as rows_of_stream
+    from summed
 )
 
 select
-    control.source_system,
-    control.stream,
-    cast(control.control_amount as decimal(38, 9)) as control_amount,
-    cast(control.control_rows as bigint) as control_rows,
-    cast(coalesce(repeated.deduplicated_amount, 0) as decimal(38, 9)) as deduplicated_amount
-from control
-left join repeated
-    on control.source_system = repeated.source_system
-    and control.stream = repeated.stream
+    source_system,
+    stream,
+    currency,
+    cast(control_amount as decimal(38, 9)) as control_amount,
+    cast(control_rows as bigint) as control_rows
+from counted
+-- a cell that was emptied has no currency, which is no line of its own; a stream of which nothing is left keeps its line
+where control_rows > 0
+    or rows_of_stream = 0

@@ -50,26 +50,33 @@ fed as (
         or delivering.source_system is null
 ),
 
-spend as (
-    select source_system, max(spend_date) as source_max_date from {{ ref('fct_ad_spend') }}
-    where is_current
+-- of several streams of a source, the one that is late, or will be late first, speaks for it
+fresh as (
+    select
+        source_system,
+        max(last_day) as source_max_date,
+        max(case when contract = 'performance_daily' then last_day end) as spend_max_date,
+        min_by(fresh_within_days, late_since) as fresh_within_days,
+        min(stale_since) as stale_since
+    from {{ ref('int_quality__freshness') }}
     group by source_system
 ),
 
+-- rows, not money: what waits is in several currencies
 waiting as (
     select
         feeds.mart,
         quarantine.source_system,
         sum(quarantine.quarantined_rows) as quarantined_rows,
-        sum(case when quarantine.reason <> 'missing_fx_rate' then quarantine.amount end) as quarantined_amount,
-        sum(case when quarantine.reason = 'missing_fx_rate' then quarantine.amount end) as held_amount
+        sum(case when quarantine.reason = 'missing_fx_rate' then quarantine.quarantined_rows end) as held_rows
     from {{ ref('quarantine_summary') }} as quarantine
     inner join feeds on quarantine.contract = feeds.contract
     group by feeds.mart, quarantine.source_system
 ),
 
 differences as (
-    select source_system, sum(abs(difference)) as difference from {{ ref('reconciliation') }}
+    select source_system, count(*) as differences from {{ ref('reconciliation') }}
+    where difference <> 0
     group by source_system
 ),
 
@@ -105,27 +112,25 @@ select
     cast(fed.source_system as {{ dbt.type_string() }}) as source_system,
     cast(fed.owner as {{ dbt.type_string() }}) as owner,
     cast(fed.is_required as boolean) as is_required,
-    cast(spend.source_max_date as date) as source_max_date,
+    cast(fresh.source_max_date as date) as source_max_date,
     cast(
-        case when spend.source_max_date is not null then {{ dbt.dateadd('day', '-fed.final_after_days - 1', 'cast(' ~ as_of() ~ ' as date)') }} end
+        case when fresh.spend_max_date is not null then {{ dbt.dateadd('day', '-fed.final_after_days - 1', 'cast(' ~ as_of() ~ ' as date)') }} end
         as date
     ) as is_final_until,
     cast(fed.last_known_at as timestamp) as last_known_at,
-    cast(
-        case when cast(fed.last_known_at as date) < cast({{ as_of() }} as date) then fed.last_known_at end as timestamp
-    ) as stale_since,
+    cast(fresh.fresh_within_days as integer) as fresh_within_days,
+    cast(fresh.stale_since as date) as stale_since,
     fed.last_known_at is null as is_never_delivered,
     cast(coalesce(waiting.quarantined_rows, 0) as bigint) as quarantined_rows,
-    cast(coalesce(waiting.quarantined_amount, 0) as decimal(38, 6)) as quarantined_amount,
-    cast(coalesce(waiting.held_amount, 0) as decimal(38, 6)) as held_amount,
-    cast(coalesce(differences.difference, 0) as decimal(38, 6)) as difference,
+    cast(coalesce(waiting.held_rows, 0) as bigint) as held_rows,
+    cast(coalesce(differences.differences, 0) as bigint) as differences,
     cast(verdicts.judged_run_id as {{ dbt.type_string() }}) as judged_run_id,
     cast(verdicts.judged_at as timestamp) as judged_at,
     cast(coalesce(verdicts.checks_passed, 0) as bigint) as checks_passed,
     cast(coalesce(verdicts.checks_warned, 0) as bigint) as checks_warned,
     cast(coalesce(verdicts.checks_failed, 0) as bigint) as checks_failed
 from fed
-left join spend on fed.source_system = spend.source_system
+left join fresh on fed.source_system = fresh.source_system
 left join waiting
     on fed.mart = waiting.mart
     and fed.source_system = waiting.source_system

@@ -1,65 +1,59 @@
 -- What the second reader added up in the files must be found again, to the last decimal: in the fact, or named as held back.
+-- Every part brings its own currencies, so that money that turned up in another currency has a line of its own.
 with
 
-controls as (
-    select * from {{ ref('int_quality__controls') }}
-),
-
-fact as (
-    select source_system, stream, sum(spend_amount) as fact_amount from {{ ref('fct_ad_spend') }}
+cells as (
+    select * from {{ ref('int_conformed__performance_daily__cells') }}
     where is_current
-    group by source_system, stream
 ),
 
-held as (
-    select source_system, stream, sum(spend_amount) as held_amount from {{ ref('int_spend__unconverted') }}
-    where is_current
-    group by source_system, stream
-),
-
-quarantined as (
-    select source_system, stream, sum(amount) as quarantined_amount from {{ ref('int_quality__quarantined') }}
+deduplicated as (
+    select * from {{ ref('int_quality__deduplicated') }}
     where contract = 'performance_daily'
-    group by source_system, stream
+        and not is_covered_again
 ),
 
--- the same money delivered at a level and again at its parts is in the fact once
-repeated_by_level as (
-    select source_system, stream, sum(spend_amount_of_parts) as repeated_by_level_amount from {{ ref('int_spend__levels') }}
+parts as (
+    select source_system, stream, currency, 'control' as part, control_amount as amount from {{ ref('int_quality__controls') }}
+    union all
+    select source_system, stream, currency, 'fact' as part, spend_amount as amount from {{ ref('fct_ad_spend') }}
+    where is_current
+    union all
+    select source_system, stream, currency, 'held' as part, spend_amount as amount from {{ ref('int_spend__unconverted') }}
+    where is_current
+    union all
+    select source_system, stream, currency, 'quarantined' as part, amount from {{ ref('int_quality__quarantined') }}
+    where contract = 'performance_daily'
+    union all
+    select deduplicated.source_system, deduplicated.stream, deduplicated.currency, 'deduplicated' as part, deduplicated.amount
+    from deduplicated
+    inner join cells
+        on deduplicated._load_id = cells._load_id
+        and deduplicated._cell = cells._cell
+    union all
+    -- the same money delivered at a level and again at its parts is in the fact once
+    select source_system, stream, currency, 'repeated_by_level' as part, spend_amount_of_parts as amount
+    from {{ ref('int_spend__levels') }}
     where known_to = {{ end_of_time() }}
-    group by source_system, stream
 ),
 
-joined as (
+summed as (
     select
-        controls.source_system,
-        controls.stream,
-        'spend_amount' as measure,
-        controls.control_amount,
-        coalesce(fact.fact_amount, 0) as fact_amount,
-        coalesce(held.held_amount, 0) as held_amount,
-        coalesce(quarantined.quarantined_amount, 0) as quarantined_amount,
-        controls.deduplicated_amount,
-        coalesce(repeated_by_level.repeated_by_level_amount, 0) as repeated_by_level_amount
-    from controls
-    left join fact
-        on controls.source_system = fact.source_system
-        and controls.stream = fact.stream
-    left join held
-        on controls.source_system = held.source_system
-        and controls.stream = held.stream
-    left join quarantined
-        on controls.source_system = quarantined.source_system
-        and controls.stream = quarantined.stream
-    left join repeated_by_level
-        on controls.source_system = repeated_by_level.source_system
-        and controls.stream = repeated_by_level.stream
+        source_system,
+        stream,
+        coalesce(currency, 'unknown') as currency,
+        {%- for part in ['control', 'fact', 'held', 'quarantined', 'deduplicated', 'repeated_by_level'] %}
+        coalesce(sum(amount) filter (where part = '{{ part }}'), 0) as {{ part }}_amount{{ ',' if not loop.last }}
+        {%- endfor %}
+    from parts
+    group by source_system, stream, coalesce(currency, 'unknown')
 )
 
 select
     cast(source_system as {{ dbt.type_string() }}) as source_system,
     cast(stream as {{ dbt.type_string() }}) as stream,
-    cast(measure as {{ dbt.type_string() }}) as measure,
+    cast(currency as {{ dbt.type_string() }}) as currency,
+    cast('spend_amount' as {{ dbt.type_string() }}) as measure,
     cast(control_amount as decimal(38, 6)) as control_amount,
     cast(fact_amount as decimal(38, 6)) as fact_amount,
     cast(held_amount as decimal(38, 6)) as held_amount,
@@ -70,4 +64,4 @@ select
         control_amount - fact_amount - held_amount - quarantined_amount - deduplicated_amount - repeated_by_level_amount
         as decimal(38, 6)
     ) as difference
-from joined
+from summed
