@@ -461,12 +461,12 @@ def demo() -> None:
 
 @app.command()
 def airflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> None:
-    """Airflow's UI over this installation's state, on 127.0.0.1 (for a laptop); the password is printed in its log."""
+    """Airflow's UI over this installation's state, on 127.0.0.1 (for a laptop); it says where the password is."""
     from onefunnel import orchestrator
 
     here = Installation.open()
     orchestrator.migrate(here.paths)
-    raise typer.Exit(orchestrator.serve(here.paths, port))
+    orchestrator.serve(here.paths, port, lambda text: err.print(text, highlight=False, soft_wrap=True))
 
 
 def _table(names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

@@ -427,7 +427,8 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "fct_ad_spend_rate_is_recent": mart(f"update {FACT} set fx_date = spend_date - 8 where {ONE}"),
     "fct_ad_spend_joins_lose_nothing": mart(f"update {FACT} set campaign_version_key = 'gone' where {ONE}"),
     "fct_ad_spend_is_not_in_the_future": mart(
-        f"update {FACT} set spend_date = date '2026-04-02', fx_date = date '2026-04-02' where {ONE}"
+        f"update {FACT} set spend_date = date '2026-04-02', fx_date = date '2026-04-02' where {ONE};"
+        " update metadata.dq_status set source_max_date = date '2026-04-02' where source_system = 'search_ads'"
     ),
     "fct_ad_spend_is_not_abandoned": mart(
         "update metadata.run_info set as_of = timestamp '2026-04-15 06:00';"
