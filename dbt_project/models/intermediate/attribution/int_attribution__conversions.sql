@@ -10,17 +10,27 @@ persons as (
 ),
 
 deals as (
-    select * from {{ ref('int_deals__opportunities') }}
-    where is_won
-        and not is_excluded
+    select
+        opportunities.opportunity_key, opportunities.source_system, opportunities.opportunity_id, opportunities.created_at,
+        nullif(opportunities.account_key, '-1') as account_key,
+        closings.closed_at as won_at
+    from {{ ref('int_deals__opportunities') }} as opportunities
+    inner join {{ ref('int_deals__closings') }} as closings
+        on opportunities.opportunity_key = closings.opportunity_key
+        and closings.is_won
+    where not coalesce(opportunities.is_deleted, false)
+        and not coalesce(opportunities.is_test, false)
+        and not opportunities.is_merged
 ),
 
+-- what a reversal took back is not booked any more; later losses of a contract are no part of the deal
 bookings as (
     select
         opportunity_key,
-        cast(sum(amount_rc) * 100 as bigint) as booked_cents
-    from {{ ref('int_revenue__events') }}
-    where event_type in ('new', 'expansion', 'renewal', 'reversal')
+        sum({{ cents('amount_rc') }}) as booked_cents
+    from {{ ref('int_revenue__converted') }}
+    where held_reason is null
+        and event_type in ('new', 'expansion', 'renewal', 'reversal')
     group by opportunity_key
 ),
 
@@ -45,8 +55,8 @@ conversions as (
     from leads
     left join persons
         on leads.source_system = persons.source_system
-        and persons.entity = 'lead'
-        and leads.lead_id = persons.id
+        and persons.record_type = 'lead'
+        and leads.lead_id = persons.record_id
     where not coalesce(leads.is_deleted, false)
         and not coalesce(leads.is_test, false)
         and leads.created_at <= {{ as_of() }}
@@ -62,7 +72,7 @@ conversions as (
         cast(null as {{ dbt.type_string() }}) as person_key,
         deals.account_key,
         deals.opportunity_key,
-        coalesce(bookings.booked_cents, 0) as booked_cents
+        cast(coalesce(bookings.booked_cents, 0) as bigint) as booked_cents
     from deals
     left join bookings on deals.opportunity_key = bookings.opportunity_key
 )

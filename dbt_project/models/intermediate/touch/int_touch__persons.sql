@@ -20,11 +20,11 @@ contacts as (
 
 by_record as (
     select
-        entity,
-        id,
+        record_type,
+        record_id,
         min(person_key) as person_key
     from persons
-    group by entity, id
+    group by record_type, record_id
     having count(distinct person_key) = 1
 ),
 
@@ -33,15 +33,15 @@ addresses as (
     from leads
     inner join persons
         on leads.source_system = persons.source_system
-        and persons.entity = 'lead'
-        and leads.lead_id = persons.id
+        and persons.record_type = 'lead'
+        and leads.lead_id = persons.record_id
     union all
     select contacts.email_token, persons.person_key
     from contacts
     inner join persons
         on contacts.source_system = persons.source_system
-        and persons.entity = 'contact'
-        and contacts.contact_id = persons.id
+        and persons.record_type = 'contact'
+        and contacts.contact_id = persons.record_id
 ),
 
 by_email as (
@@ -67,11 +67,11 @@ named as (
         end as person_evidence
     from touches
     left join by_record as by_lead
-        on by_lead.entity = 'lead'
-        and touches.lead_id = by_lead.id
+        on by_lead.record_type = 'lead'
+        and touches.lead_id = by_lead.record_id
     left join by_record as by_contact
-        on by_contact.entity = 'contact'
-        and touches.contact_id = by_contact.id
+        on by_contact.record_type = 'contact'
+        and touches.contact_id = by_contact.record_id
     left join by_email on touches.email_token = by_email.email_token
 ),
 

@@ -16,7 +16,7 @@ touch_persons as (
 accounts_of_persons as (
     select
         person_key,
-        max(account_key) as account_key
+        max(nullif(account_key, '-1')) as account_key
     from {{ ref('int_identity__persons') }}
     group by person_key
 )
@@ -41,7 +41,8 @@ select
     touches.experiment_id,
     touches.variant,
     case
-        when touches.is_automated then 'bot'
+        -- a mail that a machine has sent is no machine that answers
+        when touches.is_automated and touches.is_response then 'bot'
         when touches.utm_source = 'internal' then 'internal'
     end as exclude_reason,
     touches._load_id

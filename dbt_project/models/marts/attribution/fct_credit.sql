@@ -33,7 +33,7 @@ select
     weights.unattributed_reason is null as is_attributed,
     cast(weights.unattributed_reason as {{ dbt.type_string() }}) as unattributed_reason,
     cast(weights.weight_micro as bigint) as weight_micro,
-    cast(cast(weights.credited_cents as decimal(18, 2)) * cast(0.01 as decimal(4, 2)) as decimal(18, 2)) as credited_amount_rc,
+    {{ from_cents('weights.credited_cents') }} as credited_amount_rc,
     cast({{ sql_text(var('reporting_currency')) }} as {{ dbt.type_string() }}) as reporting_currency
 from weights
 inner join conversions on weights.conversion_key = conversions.conversion_key

@@ -47,7 +47,7 @@ select
     cast(spend_amount_rc as decimal(18, 6)) as spend_amount_rc,
     cast(credited_leads as decimal(18, 6)) as credited_leads,
     cast(credited_deals as decimal(18, 6)) as credited_deals,
-    cast(credited_amount_rc as decimal(18, 2)) as credited_amount_rc,
+    cast(credited_amount_rc as decimal(18, 6)) as credited_amount_rc,
     {{ safe_divide('spend_amount_rc', 'credited_leads') }} as cost_per_lead,
     {{ safe_divide('credited_amount_rc', 'spend_amount_rc') }} as roas,
     cast({{ sql_text(var('reporting_currency')) }} as {{ dbt.type_string() }}) as reporting_currency
