@@ -380,7 +380,9 @@ def _utc_expression(
         return "cast(null as varchar)"
     declared = str(column.format)
     # A fraction is written where there is one.
-    formats = f"[{literal(declared)}, {literal(declared.replace('.%f', ''))}]" if ".%f" in declared else literal(declared)
+    formats = (
+        f"[{literal(declared)}, {literal(declared.replace('.%f', ''))}]" if ".%f" in declared else literal(declared)
+    )
     if "%z" in declared:
         local = f"try_strptime(regexp_replace({raw}, 'Z$', '+00'), {formats})"
         return f"strftime(({local})::timestamptz at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f')"

@@ -13,7 +13,7 @@ from onefunnel.sandbox.company import Company
 
 
 def next_day(
-    home: Path, *, seed: int = 7, scale: float = 1.0, faults: Iterable[str] = (), business: bool = False
+    home: Path, *, seed: int = 7, scale: float = 1.0, faults: Iterable[str] = (), business: bool = True
 ) -> dict[str, Any]:
     """Let a day pass: write its files to `home/drop`, then move the clock.
 
