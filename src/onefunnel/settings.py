@@ -75,11 +75,6 @@ class Contract(_Strict):
         """Names of the columns of the given types, in contract order."""
         return [name for name, column in self.columns.items() if column.type in types]
 
-    @property
-    def day(self) -> str | None:
-        """The column with the day that a row is about; None for lists, which speak of no day."""
-        return next((name for name in self.columns_of("date") if self.columns[name].required), None)
-
 
 class Column(_Strict):
     """Where a contract column's value comes from: a column of the file, or a constant.
