@@ -453,6 +453,7 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
     from onefunnel.quality.gate import check_raw as judge
 
     accepted = here.ledger.loads(state="accepted")
+    owners = {name: source.owner for name, source in here.settings.sources.items()}
     for load in waiting:
         verify_load(here.paths.landing / load.path)
 
@@ -462,11 +463,15 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
 
     subjects = [
         LoadUnderJudgement(
-            x.load_id, here.paths.landing / x.path, read_receipt(here.paths.landing / x.path), history(x)
+            x.load_id,
+            here.paths.landing / x.path,
+            read_receipt(here.paths.landing / x.path),
+            history(x),
+            owners.get(x.source, "data"),
         )
         for x in waiting
     ]
-    reports = judge(subjects, here.paths.expectations)
+    reports = judge(subjects, here.paths.expectations, load_contracts(here.paths.dbt_project))
     verdicts, unjudged = [], []
     for load in waiting:
         report = reports[load.load_id]
@@ -842,7 +847,7 @@ def validate(paths: Paths) -> list[str]:
     from onefunnel.quality.suites import load_suites
 
     try:
-        load_suites(paths.expectations)
+        load_suites(paths.expectations, load_contracts(paths.dbt_project))
     except ConfigError as error:
         problems += error.problems
     return problems

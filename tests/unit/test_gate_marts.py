@@ -219,7 +219,7 @@ def test_a_deleted_suite_is_red(healthy: Path, tmp_path: Path) -> None:
 
 
 def test_a_gate_without_checks_is_red(healthy: Path, tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
+    shutil.copytree(EXPECTATIONS / "raw", tmp_path / "raw")
     report = check_marts(healthy, tmp_path, RUN)
     assert report.verdict == "fail" and "gate_has_checks" in not_passed(report) and report.counts["executed"] == 0
 
