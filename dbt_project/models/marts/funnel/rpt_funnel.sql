@@ -22,13 +22,12 @@ reached as (
     {%- endfor %}
 ),
 
--- a journey stands in the cohort of each step that it reached; a cohort of wins would convert to nothing
+-- a journey stands in the cohort of each step that it reached
 members as (
     select
         journey_key, person_key, entry_step, is_open, step as cohort_step, step_order as cohort_step_order,
         cast(date_trunc('month', reached_at) as date) as cohort_month
     from reached
-    where step <> 'won'
 ),
 
 -- a person is counted once, from the first of the journeys that reached the step
@@ -40,8 +39,7 @@ person_members as (
         min(entry_step_order) as entry_step_order,
         cast(date_trunc('month', min(reached_at)) as date) as cohort_month
     from reached
-    where step <> 'won'
-        and person_key <> '-1'
+    where person_key <> '-1'
     group by person_key, step, step_order
 ),
 
