@@ -34,10 +34,17 @@ entries as (
     group by step
 ),
 
-won as (
-    select
-        (select sum(net_entries) from {{ ref('rpt_funnel_activity') }} where step = 'won') as net_wins,
-        (select count(*) from {{ ref('fct_journey') }} where is_reached_won and not is_excluded) as won_journeys
+net_wins as (
+    select coalesce(sum(net_entries), 0) as net_wins
+    from {{ ref('rpt_funnel_activity') }}
+    where step = 'won'
+),
+
+won_journeys as (
+    select count(*) as won_journeys
+    from {{ ref('fct_journey') }}
+    where is_reached_won
+        and not is_excluded
 )
 
 select 'cohorts' as what, journeys.step
@@ -58,5 +65,6 @@ where activity.entries is null
 union all
 
 select 'wins' as what, 'won' as step
-from won
-where coalesce(net_wins, 0) <> won_journeys
+from net_wins
+cross join won_journeys
+where net_wins.net_wins <> won_journeys.won_journeys

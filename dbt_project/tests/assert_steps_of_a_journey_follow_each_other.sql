@@ -11,6 +11,12 @@ entries as (
     from {{ ref('fct_funnel_step') }}
 ),
 
+sums as (
+    select journey_key, sum(seconds_in_step) as seconds_in_steps
+    from {{ ref('fct_funnel_step') }}
+    group by journey_key
+),
+
 broken as (
     select journey_key, row_no, 'not where the step before was left' as problem
     from entries
@@ -50,11 +56,7 @@ broken as (
 
     select journeys.journey_key, 0 as row_no, 'seconds in steps are not the open time' as problem
     from {{ ref('fct_journey') }} as journeys
-    left join (
-        select journey_key, sum(seconds_in_step) as seconds_in_steps
-        from {{ ref('fct_funnel_step') }}
-        group by journey_key
-    ) as sums on journeys.journey_key = sums.journey_key
+    left join sums on journeys.journey_key = sums.journey_key
     where sums.seconds_in_steps is null
         or sums.seconds_in_steps <> journeys.open_seconds
 )

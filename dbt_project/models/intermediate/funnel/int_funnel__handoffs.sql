@@ -102,8 +102,8 @@ assignments as (
         on bounded.source_system = owners.source_system
         and bounded.lead_id = owners.record_id
         and owners.owner_id is not null
-        and owners.valid_from < bounded.work_ends_at
-        and (owners.valid_from >= bounded.entered_at or owners.valid_to > bounded.entered_at)
+        and bounded.work_ends_at > owners.valid_from
+        and (bounded.entered_at <= owners.valid_from or bounded.entered_at < owners.valid_to)
 ),
 
 -- people who reach out; what a machine sends, and what the customer begins, is no answer
@@ -133,8 +133,8 @@ answered as (
     inner join responses
         on bounded.source_system = responses.source_system
         and bounded.lead_id = responses.lead_id
-        and responses.occurred_at >= assignments.assigned_at
-        and responses.occurred_at < bounded.work_ends_at
+        and assignments.assigned_at <= responses.occurred_at
+        and bounded.work_ends_at > responses.occurred_at
     group by bounded.source_system, bounded.journey_id, bounded.row_no
 ),
 
@@ -174,7 +174,7 @@ clocked as (
         {%- for moment in ['entered', 'assigned', 'first_response'] %}
         {{ moment }}_spans.seconds_before + {{ dbt.datediff(
             moment ~ '_spans.opens_at', 'least(timed.' ~ moment ~ '_at, ' ~ moment ~ '_spans.closes_at)', 'second'
-        ) }} as {{ moment }}_clock {{ ',' if not loop.last }}
+        ) }} as {{ moment }}_clock{{ ',' if not loop.last }}
         {%- endfor %}
     from timed
     {%- for moment in ['entered', 'assigned', 'first_response'] %}
