@@ -35,6 +35,20 @@
 {%- endmacro %}
 
 
+{# The UTC moment of a local time in a zone of the IANA database; both are timestamps without zone. #}
+{% macro local_to_utc(expression, zone) -%}
+    {{ return(adapter.dispatch('local_to_utc')(expression, zone)) }}
+{%- endmacro %}
+
+{% macro default__local_to_utc(expression, zone) -%}
+    timezone('UTC', timezone({{ zone }}, {{ expression }}))
+{%- endmacro %}
+
+{% macro spark__local_to_utc(expression, zone) -%}
+    to_utc_timestamp({{ expression }}, {{ zone }})
+{%- endmacro %}
+
+
 {# The whole part of a quotient of integers; `/` gives a DOUBLE on both engines. #}
 {% macro integer_divide(numerator, denominator) -%}
     {{ return(adapter.dispatch('integer_divide')(numerator, denominator)) }}
