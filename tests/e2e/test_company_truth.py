@@ -15,9 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import world
-from conftest import PROJECT, Home
+from conftest import Home
 
-from onefunnel.sandbox import PUBLIC_TOKEN_KEY
 from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.company import Company
 
@@ -46,10 +45,7 @@ class World:
 def company(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     seed, scale = request.param
     simulated = Company(seed=seed, scale=scale, business=True)
-    path = tmp_path_factory.mktemp("company") / "home"
-    path.mkdir()
-    home = Home(path, extra={"ONEFUNNEL_TOKEN_KEY": PUBLIC_TOKEN_KEY})
-    home.config.write_text((PROJECT / "pipeline.yml").read_text())
+    home = world.company_home(tmp_path_factory.mktemp("company") / "home")
     for day in (1, 2):
         world.deliver(home, simulated, day)
         world.run_without_gates(home, f"day{day}", world.instant(simulated, day))

@@ -578,7 +578,138 @@ def copied(table: str, where: str, **columns: str) -> MartsFault:
 CAMPAIGN = "campaign_key = (select min(campaign_key) from marts.dim_campaign where campaign_key <> '-1')"
 LEDGER_ROW = "contract = 'performance_daily' and source_system = 'search_ads'"
 
+COMPANY_FAULTS: dict[str, MartsFault] = {
+    **{
+        f"{table}_has_an_unknown_member": mart(f"delete from marts.{table} where {key} = '-1'")
+        for table, key in (
+            ("dim_account", "account_key"),
+            ("dim_person", "person_key"),
+            ("dim_product", "product_key"),
+            ("dim_rep", "rep_key"),
+            ("dim_territory", "territory_key"),
+            ("dim_funnel_step", "funnel_step_key"),
+        )
+    },
+    **{
+        f"{table}_holds_no_personal_text": noted(f"marts.{table}")
+        for table in (
+            *(
+                "dim_account",
+                "dim_person",
+                "dim_product",
+                "dim_rep",
+                "dim_territory",
+                "dim_funnel_step",
+                "dim_working_day",
+            ),
+            *(
+                "fct_touch",
+                "fct_credit",
+                "fct_opportunity",
+                "fct_revenue",
+                "fct_revenue_share",
+                "fct_plan",
+                "fct_plan_daily",
+            ),
+            *("fct_journey", "fct_funnel_step", "rpt_plan", "rpt_funnel", "rpt_funnel_activity", "rpt_unit_economics"),
+        )
+    },
+    **{
+        f"{table}_key_is_unique": doubled(f"marts.{table}")
+        for table in (
+            *("dim_account", "dim_person", "dim_product", "dim_rep", "dim_territory", "dim_working_day", "fct_touch"),
+            *("fct_opportunity", "fct_plan", "fct_plan_daily", "fct_journey", "fct_funnel_step", "rpt_plan"),
+            *("rpt_funnel", "rpt_funnel_activity", "dim_funnel_step", "fct_credit", "fct_revenue", "fct_revenue_share"),
+        )
+    },
+    "dim_account_survivors_survive": mart(
+        "update marts.dim_account set survivor_account_key = (select min(account_key) from marts.dim_account where account_key <> '-1'"
+        " and not is_merged) where account_key = (select max(account_key) from marts.dim_account where not is_merged);"
+        " update marts.dim_account set survivor_account_key = (select max(account_key) from marts.dim_account where not is_merged)"
+        " where account_key = (select min(account_key) from marts.dim_account where account_key <> '-1' and not is_merged)"
+    ),
+    "dim_rep_leaves_after_being_hired": mart(
+        "update marts.dim_rep set left_on = hired_on - 1 where rep_key = (select max(rep_key) from marts.dim_rep)"
+    ),
+    "dim_funnel_step_has_one_owner": mart(
+        "update marts.dim_funnel_step set accountable_team = null where step = 'mql'"
+    ),
+    "dim_working_day_closes_after_it_opens": mart(
+        "update marts.dim_working_day set closes_at = opens_at where working_day_key = (select min(working_day_key)"
+        " from marts.dim_working_day where is_working_day)"
+    ),
+    "fct_touch_is_not_in_the_future": mart(
+        "update marts.fct_touch set occurred_at = timestamp '2026-06-01' where rowid = 0"
+    ),
+    "fct_touch_joins_lose_nothing": mart("update marts.fct_touch set person_key = 'gone' where rowid = 0"),
+    "fct_touch_has_channels": mart("update marts.fct_touch set is_direct = true"),
+    "fct_credit_weights_are_whole": mart("update marts.fct_credit set weight_micro = weight_micro + 1 where rowid = 0"),
+    "fct_credit_is_the_same_in_all_models": mart(
+        "update marts.fct_credit set credited_amount_rc = credited_amount_rc + 0.01 where credit_key = (select min(credit_key)"
+        " from marts.fct_credit where model = 'first' and conversion_type = 'won')"
+    ),
+    "fct_credit_is_not_after_the_conversion": mart(
+        "update marts.fct_credit set touch_date = conversion_date + 2 where credit_key = (select min(credit_key)"
+        " from marts.fct_credit where is_attributed)"
+    ),
+    "fct_credit_has_touches": mart(
+        "update marts.fct_credit set is_attributed = false, touch_date = null where conversion_type = 'won'"
+    ),
+    "rpt_unit_economics_has_one_row_per_channel_and_month": mart(
+        "insert into marts.rpt_unit_economics select * replace (cast(0 as decimal(18, 6)) as spend_amount_rc,"
+        " cast(0 as decimal(18, 6)) as credited_amount_rc) from marts.rpt_unit_economics where rowid = 0"
+    ),
+    "rpt_unit_economics_holds_all_spend": mart(
+        "update marts.rpt_unit_economics set spend_amount_rc = spend_amount_rc + 0.01 where rowid = 0"
+    ),
+    "rpt_unit_economics_holds_all_credit": mart(
+        "update marts.rpt_unit_economics set credited_amount_rc = credited_amount_rc + 0.01 where rowid = 0"
+    ),
+    "fct_opportunity_joins_lose_nothing": mart("update marts.fct_opportunity set account_key = 'gone' where rowid = 0"),
+    "fct_opportunity_won_has_its_day": mart(
+        "update marts.fct_opportunity set won_at = null where opportunity_key = (select min(opportunity_key)"
+        " from marts.fct_opportunity where is_won)"
+    ),
+    "fct_opportunity_is_not_overdue": mart("update marts.fct_opportunity set is_overdue = true where not is_closed"),
+    "fct_revenue_joins_lose_nothing": mart("update marts.fct_revenue set product_key = 'gone' where rowid = 0"),
+    "fct_revenue_is_converted_at_its_rate": mart(
+        "update marts.fct_revenue set fx_rate = fx_rate * 2 where revenue_key = (select min(revenue_key) from marts.fct_revenue)"
+    ),
+    "fct_revenue_reversals_take_back": mart(
+        "update marts.fct_revenue set is_reversal = true where revenue_key = (select min(revenue_key) from marts.fct_revenue"
+        " where booked_amount > 0)"
+    ),
+    "fct_revenue_share_sums_to_its_booking": mart(
+        "update marts.fct_revenue_share set share_amount_rc = share_amount_rc + 0.01 where revenue_share_key ="
+        " (select min(revenue_share_key) from marts.fct_revenue_share where not is_overlay)"
+    ),
+    "fct_plan_period_is_upright": mart("update marts.fct_plan set period_end = period_start where rowid = 0"),
+    "fct_plan_daily_sums_to_its_plan": mart(
+        "update marts.fct_plan_daily set day_plan_value = day_plan_value + 0.01 where plan_day_key = (select min(plan_day_key)"
+        " from marts.fct_plan_daily where ramp_rate = 1 and metric = 'bookings')"
+    ),
+    "rpt_plan_attainment_is_its_ratio": mart(
+        "update marts.rpt_plan set attainment = attainment + 0.01 where plan_report_key = (select min(plan_report_key)"
+        " from marts.rpt_plan where attainment is not null)"
+    ),
+    "fct_journey_reaches_steps_in_order": mart(
+        "update marts.fct_journey set is_reached_mql = false where journey_key = (select min(journey_key) from marts.fct_journey"
+        " where is_reached_sal and entry_step_order = 10)"
+    ),
+    "fct_funnel_step_joins_lose_nothing": mart("update marts.fct_funnel_step set rep_key = 'gone' where rowid = 0"),
+    "fct_funnel_step_time_is_not_negative": mart(
+        "update marts.fct_funnel_step set seconds_in_step = -1 where rowid = 0"
+    ),
+    "rpt_funnel_falls_from_step_to_step": mart(
+        "update marts.rpt_funnel set next_journeys = reached_journeys + 1 where rowid = 0"
+    ),
+    "rpt_funnel_activity_rates_are_shares": mart(
+        "update marts.rpt_funnel_activity set exit_rate = 1.5 where rowid = 0"
+    ),
+}
+
 MARTS_FAULTS: dict[str, MartsFault] = {
+    **COMPANY_FAULTS,
     "fct_ad_spend_columns_are_published": mart(f"alter table {FACT} drop column source_tz"),
     "fct_ad_spend_key_is_unique": earlier_version("2026-03-02", key="spend_key"),
     "fct_ad_spend_keys_are_filled": mart(f"update {FACT} set ad_account_id = null where {ONE}"),
@@ -764,8 +895,8 @@ class Candidate:
 def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     """The sandbox's first day through the whole command line, published; and its sealed file as that of another run."""
     root = tmp_path_factory.mktemp("marts")
-    home = world.sandbox_home(root / "home")
-    company = Company()
+    home = world.company_home(root / "home")
+    company = Company(scale=0.2, business=True)
     world.deliver(home, company, 1)
     home.ok("run", "--run-id", "day1", "--as-of", world.instant(company, 1))
     home.ok("start", "--run-id", "planted", "--as-of", world.instant(company, 1))

@@ -21,6 +21,7 @@ from conftest import PROJECT, Home
 
 from onefunnel import pipeline
 from onefunnel.ledger import Load
+from onefunnel.sandbox import PUBLIC_TOKEN_KEY
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.world import FX, PLATFORMS
 
@@ -48,6 +49,14 @@ def sandbox_home(path: Path) -> Home:
     declared = yaml.safe_load((PROJECT / "pipeline.yml").read_text())
     declared["sources"] = {name: declared["sources"][name] for name in (*PLATFORMS, FX)}
     home.config.write_text(yaml.safe_dump(declared, sort_keys=False))
+    return home
+
+
+def company_home(path: Path) -> Home:
+    """A fresh installation that reads the whole sandbox company as the project declares it."""
+    path.mkdir(parents=True)
+    home = Home(path, extra={"ONEFUNNEL_TOKEN_KEY": PUBLIC_TOKEN_KEY})
+    shutil.copyfile(PROJECT / "pipeline.yml", home.config)
     return home
 
 

@@ -19,6 +19,25 @@
         'plan_values', 'revenue_events', 'opportunity_splits', 'opportunities', 'opportunity_changes', 'users', 'territory_assignments',
         'holidays', 'working_hours', 'fx_rates',
     ],
+    'dim_person': ['leads', 'contacts', 'accounts'],
+    'fct_journey': ['leads', 'lead_changes', 'opportunities', 'opportunity_changes', 'contacts', 'accounts', 'users'],
+    'fct_funnel_step': [
+        'leads', 'lead_changes', 'opportunities', 'opportunity_changes', 'contacts', 'accounts', 'users', 'activities', 'holidays',
+        'working_hours',
+    ],
+    'rpt_funnel': ['leads', 'lead_changes', 'opportunities', 'opportunity_changes', 'contacts'],
+    'rpt_funnel_activity': [
+        'leads', 'lead_changes', 'opportunities', 'opportunity_changes', 'contacts', 'activities', 'holidays', 'working_hours',
+    ],
+    'fct_touch': ['web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts', 'campaigns', 'performance_daily'],
+    'fct_credit': [
+        'web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts', 'opportunities', 'opportunity_changes',
+        'revenue_events', 'fx_rates', 'campaigns', 'performance_daily',
+    ],
+    'rpt_unit_economics': [
+        'performance_daily', 'fx_rates', 'campaigns', 'web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts',
+        'opportunities', 'opportunity_changes', 'revenue_events',
+    ],
 } -%}
 
 with
