@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 import re
 import signal
@@ -15,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import Asset, Param, conf, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
+log = logging.getLogger("onefunnel")
 ENVIRONMENT = 3
 MARTS = Asset(name="marts/revenue", uri="onefunnel://marts/revenue", group="onefunnel")
 
@@ -35,12 +37,13 @@ APPROVE_RESTATEMENT = Param(
 def explain_failure(context: dict[str, Any]) -> None:
     """Failure callback: what broke, what readers see, what to do next, in the failed task's log."""
     task = context["task_instance"]
-    print(f"{task.dag_id}.{task.task_id} failed; readers keep the last audited version.")
-    print(
-        subprocess.run(
-            [sys.executable, "-m", "onefunnel", "status"], check=False, capture_output=True, text=True, timeout=120
-        ).stdout
-    )
+    status = subprocess.run(
+        [sys.executable, "-m", "onefunnel", "status"], check=False, capture_output=True, text=True, timeout=120
+    ).stdout
+    log.info("::endgroup::")  # of Airflow's "Post Execute", which the UI folds away
+    with _task_log(task) as say:
+        say(f"{task.dag_id}.{task.task_id} failed; readers keep the last audited version.", "error")
+        say(status.rstrip())
 
 
 DEFAULT_ARGS = {
@@ -109,7 +112,11 @@ def step(*arguments: str) -> Any:
     task = context["ti"]
     last_try = task.try_number > task.max_tries
     command = [sys.executable, "-m", "onefunnel", *arguments, "--run-id", run_id_of(context)]
-    environment = {**os.environ, "ONEFUNNEL_LAST_TRY": "1" if last_try else ""}
+    environment = {
+        **os.environ,
+        "ONEFUNNEL_LAST_TRY": "1" if last_try else "",
+        "ONEFUNNEL_LOG_FORMAT": "json",  # says which lines are warnings and errors
+    }
     with _task_log(task) as say, tempfile.TemporaryFile("w+") as out:
         say("$ onefunnel " + " ".join(command[3:]))
         with subprocess.Popen(
@@ -117,7 +124,7 @@ def step(*arguments: str) -> Any:
         ) as process:
             try:
                 for line in process.stderr or ():
-                    say(line.rstrip())
+                    say(*_message(line))
                 code = process.wait()
             except BaseException as stop:  # no step outlives its task
                 os.killpg(process.pid, signal.SIGTERM)
@@ -127,15 +134,34 @@ def step(*arguments: str) -> Any:
         out.seek(0)
         text = out.read()
         if code == 0:
-            say(text.rstrip())
-            return json.loads(text) if text.strip() else None
-        say(f"exit code {code}")
+            result = json.loads(text) if text.strip() else None
+            say(_summary(result))
+            return result
+        say(f"exit code {code}", "error")
     message = f"onefunnel {arguments[0]} ended with exit code {code}; its last lines above say what to do"
     raise AirflowException(message) if code == ENVIRONMENT else AirflowFailException(message)
 
 
+def _message(line: str) -> tuple[str, str]:
+    """Text and level of a line that a step wrote to stderr; what is not of our own logger (dbt) is information."""
+    try:
+        entry = json.loads(line)
+        return entry["message"], entry["level"]
+    except (ValueError, KeyError, TypeError):
+        return line.rstrip(), "info"
+
+
+def _summary(result: Any) -> str:
+    """A step's result without its lists: what they hold stands in the lines above, one each, as it happened."""
+    if not isinstance(result, dict):
+        return ""
+    return json.dumps({k: v for k, v in result.items() if not isinstance(v, list)}, indent=2, ensure_ascii=False)
+
+
 class _task_log:
-    """Prints to the task's log; where no worker keeps one (`airflow dags test`), writes the file the UI looks for."""
+    """Writes to the task's log; where no worker keeps one (`airflow dags test`), into the file the UI looks for."""
+
+    ours: ClassVar[set[Path]] = set()
 
     def __init__(self, task: Any) -> None:
         parts = [f"dag_id={task.dag_id}", f"run_id={task.run_id}", f"task_id={task.task_id}"]
@@ -145,20 +171,21 @@ class _task_log:
         self.handle: Any = None
 
     def __enter__(self) -> Any:
-        if not self.path.exists():
+        if self.path in self.ours or not self.path.exists():
+            self.ours.add(self.path)
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.handle = self.path.open("w", encoding="utf-8")
+            self.handle = self.path.open("a", encoding="utf-8")
         return self.say
 
     def __exit__(self, *_: object) -> None:
         if self.handle:
             self.handle.close()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         """One or several lines."""
         for line in text.splitlines():
-            print(line, flush=True)
+            log.log(logging.getLevelName(level.upper()), "%s", line)
             if self.handle:
                 now = dt.datetime.now(dt.UTC).isoformat()
-                self.handle.write(json.dumps({"timestamp": now, "level": "info", "event": line}) + "\n")
+                self.handle.write(json.dumps({"timestamp": now, "level": level, "event": line}) + "\n")
                 self.handle.flush()

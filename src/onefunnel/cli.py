@@ -25,7 +25,9 @@ from rich.table import Table
 from onefunnel import pipeline as steps
 from onefunnel import status as _status
 from onefunnel.errors import EnvironmentNotReady, OnefunnelError, StepFailed, UsageError, is_disk_trouble
+from onefunnel.landing import TOKEN_KEY_VARIABLE
 from onefunnel.pipeline import Installation
+from onefunnel.sandbox import PUBLIC_TOKEN_KEY
 
 # Telemetry of every dependency is off, before any of them is imported.
 os.environ.update({"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "GX_ANALYTICS_ENABLED": "false"})
@@ -130,8 +132,17 @@ def _global(
         os.environ["ONEFUNNEL_HOME"] = str(home.resolve())
     if log_format:
         os.environ["ONEFUNNEL_LOG_FORMAT"] = log_format.value
+    _sandbox_token_key()
     chosen = os.environ.get("ONEFUNNEL_LOG_FORMAT", "text")
     _configure_logging(LogFormat(chosen) if chosen in set(LogFormat) else LogFormat.text)
+
+
+def _sandbox_token_key() -> None:
+    from onefunnel.paths import Paths
+
+    with contextlib.suppress(UsageError):  # said by the command, where it needs a project
+        if (Paths.find().home / "sandbox.json").exists():
+            os.environ.setdefault(TOKEN_KEY_VARIABLE, PUBLIC_TOKEN_KEY)
 
 
 def _print_json(value: object) -> None:
@@ -448,6 +459,7 @@ def demo() -> None:
         err.print("Preparing Airflow's database, once …")
         orchestrator.migrate(here.paths)
     day = clock.next_day(here.paths.home)
+    _sandbox_token_key()
     err.print(
         f"Day {day['day']} of the sandbox company, as of {day['as_of']}: {len(day['files'])} files were delivered. Running revenue_daily …"
     )
@@ -461,12 +473,12 @@ def demo() -> None:
 
 @app.command()
 def airflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> None:
-    """Airflow's UI over this installation's state, on 127.0.0.1 (for a laptop); the password is printed in its log."""
+    """Airflow's UI over this installation's state, on 127.0.0.1 (for a laptop); it says where the password is."""
     from onefunnel import orchestrator
 
     here = Installation.open()
     orchestrator.migrate(here.paths)
-    raise typer.Exit(orchestrator.serve(here.paths, port))
+    orchestrator.serve(here.paths, port, lambda text: err.print(text, highlight=False, soft_wrap=True))
 
 
 def _table(names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

@@ -380,7 +380,9 @@ def _utc_expression(
         return "cast(null as varchar)"
     declared = str(column.format)
     # A fraction is written where there is one.
-    formats = f"[{literal(declared)}, {literal(declared.replace('.%f', ''))}]" if ".%f" in declared else literal(declared)
+    formats = (
+        f"[{literal(declared)}, {literal(declared.replace('.%f', ''))}]" if ".%f" in declared else literal(declared)
+    )
     if "%z" in declared:
         local = f"try_strptime(regexp_replace({raw}, 'Z$', '+00'), {formats})"
         return f"strftime(({local})::timestamptz at time zone 'UTC', '%Y-%m-%d %H:%M:%S.%f')"
@@ -640,6 +642,8 @@ class _Control:
                 profile["max"] = high if profile["max"] is None else max(profile["max"], high)
                 if name in self.measures:
                     profile["sum"] = _WIDE.add(profile["sum"] or Decimal(0), pc.sum(typed).as_py())
+            if valid and profile["type"] == "boolean":  # how many are true
+                profile["sum"] = (profile["sum"] or 0) + pc.sum(typed).as_py()
         groups = {**{f"cell_{n}": self._text(table, n) for n in self.cell}, "control_currency": self._currency(table)}
         frame = pa.table({**groups, **values, "one": pa.array([1] * table.num_rows, pa.int64())})
         grouped = frame.group_by(list(groups)).aggregate(
@@ -673,6 +677,11 @@ class _Control:
                 fits = pc.replace_substring_regex(fits, f"{FORMAT_TOKENS['%z']}$", "")
             parsed = pc.strptime(fits, format=_strptime_format(str(column.format)), unit="s", error_is_null=True)
             return parsed.cast(pa.date32()) if kind == "date" else parsed
+        if kind == "boolean":
+            words = {"true": "true", "false": "false", **(column.map or {})}
+            yes, no = ([w for w, meant in words.items() if meant == m] for m in ("true", "false"))
+            known = pc.is_in(text, value_set=pa.array(yes + no, pa.string()))
+            return pc.if_else(known, pc.is_in(text, value_set=pa.array(yes, pa.string())), pa.scalar(None, pa.bool_()))
         if kind == "currency":
             mapped = column.map or {}
             known = pa.array(list(mapped), pa.string())

@@ -169,6 +169,20 @@ class Ledger:
         finally:
             db.close()
 
+    @contextmanager
+    def _transaction_of(self, run_id: str) -> Iterator[sqlite3.Connection]:
+        """A transaction in which a run writes: refused inside it, not before it, once a newer run has the lease.
+
+        Raises:
+            Superseded: the run's token is not the newest.
+        """
+        with self._transaction() as db:
+            newest = db.execute("select token from lease").fetchone()["token"]
+            mine = db.execute("select state, token from runs where run_id = ?", (run_id,)).fetchone()
+            if mine is None or mine["state"] == "superseded" or mine["token"] != newest:
+                raise _superseded(run_id)
+            yield db
+
     def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[sqlite3.Row]:
         with self._transaction() as db:
             return db.execute(sql, tuple(parameters)).fetchall()
@@ -221,10 +235,10 @@ class Ledger:
         return [_run(r) for r in self._rows("select * from runs order by started_at desc limit ?", (limit,))]
 
     def finish_run(self, run_id: str, state: str, failed_step: str | None = None, message: str | None = None) -> None:
-        """Set a run's final state and give its lease back."""
+        """Set a run's final state and give its lease back; a superseded run stays what it is."""
         with self._transaction() as db:
             db.execute(
-                "update runs set state = ?, finished_at = ?, failed_step = ?, message = ? where run_id = ?",
+                "update runs set state = ?, finished_at = ?, failed_step = ?, message = ? where run_id = ? and state <> 'superseded'",
                 (state, utc_now(), failed_step, message, run_id),
             )
             db.execute("update lease set run_id = null where run_id = ?", (run_id,))
@@ -270,10 +284,7 @@ class Ledger:
             lease = db.execute("select * from lease").fetchone()
             mine = db.execute("select state, token from runs where run_id = ?", (run_id,)).fetchone()
             if mine["state"] == "superseded" or (mine["token"] is not None and mine["token"] != lease["token"]):
-                raise Superseded(
-                    f"Run {run_id} was superseded by a newer run and must not write.",
-                    do="Start a new run: onefunnel run",
-                )
+                raise _superseded(run_id)
             if mine["token"] is not None:  # one of this run's steps, or the run resumed with nobody in between
                 db.execute("update lease set run_id = ?, renewed_at = ?", (run_id, utc_now()))
                 return int(lease["token"])
@@ -390,9 +401,16 @@ class Ledger:
 
     # -- loads ----------------------------------------------------------------------------------------------------
 
-    def add_load(self, receipt: dict[str, Any], path: str) -> Load:
-        """Record a committed load; a load that is recorded already is returned as it stands."""
-        with self._transaction() as db:
+    def add_load(self, run_id: str, receipt: dict[str, Any], path: str) -> Load:
+        """Record a committed load; a load that is recorded already is returned as it stands.
+
+        Args:
+            run_id: the run that records it. An earlier one may have landed it and been killed: that is in the receipt.
+
+        Raises:
+            Superseded: a newer run has the lease.
+        """
+        with self._transaction_of(run_id) as db:
             known = db.execute("select * from loads where load_id = ?", (receipt["load_id"],)).fetchone()
             if known is None:
                 db.execute(
@@ -460,27 +478,36 @@ class Ledger:
             r["path"]: r["sha256"] for r in self._rows("select path, sha256 from files where load_id = ?", (load_id,))
         }
 
-    def judge(self, load_id: str, state: str, judged_by: str, because: str, *, only_landed: bool = False) -> bool:
+    def judge(self, load_id: str, state: str, judged_by: str, because: str, *, run_id: str | None = None) -> bool:
         """Accept or refuse a load. A verdict is sticky: only a human's later word changes it.
 
         Args:
-            only_landed: leave a load alone that somebody has judged meanwhile (a gate's verdict).
+            run_id: the run whose gate says so; it leaves a load alone that somebody has judged meanwhile. A human
+                speaks outside of any run (None).
 
         Returns:
             Whether the verdict was taken.
+
+        Raises:
+            Superseded: a newer run has the lease.
         """
-        with self._transaction() as db:
+        with self._transaction_of(run_id) if run_id else self._transaction() as db:
             cursor = db.execute(
                 "update loads set state = ?, judged_at = ?, judged_by = ?, because = ? where load_id = ? and (? or state = 'landed')",
-                (state, utc_now(), judged_by, because, load_id, int(not only_landed)),
+                (state, utc_now(), judged_by, because, load_id, int(run_id is None)),
             )
             return cursor.rowcount == 1
 
     def set_run_extract(self, run_id: str, source: str, stream: str, load_id: str | None, note: str) -> None:
-        """Record what a run's extract found for a stream: a load, or why there is none."""
-        self._rows(
-            "insert or replace into run_extracts values (?, ?, ?, ?, ?)", (run_id, source, stream, load_id, note)
-        )
+        """Record what a run's extract found for a stream: a load, or why there is none.
+
+        Raises:
+            Superseded: a newer run has the lease.
+        """
+        with self._transaction_of(run_id) as db:
+            db.execute(
+                "insert or replace into run_extracts values (?, ?, ?, ?, ?)", (run_id, source, stream, load_id, note)
+            )
 
     def run_extracts(self, run_id: str) -> list[dict[str, Any]]:
         """What the extract of a run found, per stream."""
@@ -490,8 +517,12 @@ class Ledger:
         ]
 
     def set_run_loads(self, run_id: str, load_ids: Iterable[str]) -> None:
-        """Keep the list of loads that a run builds from, so that it can be replayed."""
-        with self._transaction() as db:
+        """Keep the list of loads that a run builds from, so that it can be replayed.
+
+        Raises:
+            Superseded: a newer run has the lease.
+        """
+        with self._transaction_of(run_id) as db:
             db.execute("delete from run_loads where run_id = ?", (run_id,))
             db.executemany("insert into run_loads values (?, ?)", [(run_id, x) for x in load_ids])
 
@@ -507,8 +538,12 @@ class Ledger:
     # -- verdicts and the row ledger --------------------------------------------------------------------------------
 
     def record_checks(self, run_id: str, gate: str, rows: Iterable[dict[str, Any]], subject: str | None = None) -> None:
-        """Replace what a gate of a run found (for one subject, when named)."""
-        with self._transaction() as db:
+        """Replace what a gate of a run found (for one subject, when named).
+
+        Raises:
+            Superseded: a newer run has the lease.
+        """
+        with self._transaction_of(run_id) as db:
             db.execute(
                 "delete from checks where run_id = ?1 and gate = ?2 and (?3 is null or subject = ?3)",
                 (run_id, gate, subject),
@@ -540,9 +575,13 @@ class Ledger:
             )
         ]
 
-    def record_row_ledger(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Store extracted = loaded + deduplicated + quarantined + rejected, per load."""
-        with self._transaction() as db:
+    def record_row_ledger(self, run_id: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Store extracted = loaded + deduplicated + quarantined + rejected, per load, as a run's build counted it.
+
+        Raises:
+            Superseded: a newer run has the lease.
+        """
+        with self._transaction_of(run_id) as db:
             db.executemany(
                 "insert or replace into row_ledger values (:load_id, :extracted, :loaded, :deduplicated, :quarantined, :rejected)",
                 list(rows),
@@ -558,16 +597,10 @@ class Ledger:
         """Make `run_id` the current version; the caller holds the publish lock. Returns its token.
 
         Raises:
-            Superseded: the lease is another run's, or a newer token has published.
+            Superseded: a newer run has the lease, or had it.
         """
-        with self._transaction() as db:
-            lease = db.execute("select * from lease").fetchone()
-            newest = db.execute("select coalesce(max(token), 0) from versions").fetchone()[0]
-            if lease["run_id"] != run_id or lease["token"] < newest:
-                raise Superseded(
-                    f"Run {run_id} no longer holds the lease (holder: {lease['run_id'] or 'nobody'}).",
-                    do="A newer run has published or is running; start a new run: onefunnel run",
-                )
+        with self._transaction_of(run_id) as db:
+            token = int(db.execute("select token from lease").fetchone()["token"])
             db.execute(
                 "update versions set state = 'kept', replaced_at = ? where state = 'current' and run_id <> ?",
                 (utc_now(), run_id),
@@ -575,9 +608,9 @@ class Ledger:
             db.execute(
                 "insert into versions (run_id, token, published_at, sha256, state) values (?, ?, ?, ?, 'current')"
                 " on conflict (run_id) do nothing",
-                (run_id, lease["token"], utc_now(), sha256),
+                (run_id, token, utc_now(), sha256),
             )
-            return int(lease["token"])
+            return token
 
     def record_rollback(self, run_id: str, from_run: str | None) -> int:
         """Make an older version current again under a new token, so that a run that is under way cannot publish over it."""
@@ -649,6 +682,12 @@ class Ledger:
                 for r in self._rows("select run_id, token, published_at, sha256, state from versions order by token")
             ],
         }
+
+
+def _superseded(run_id: str) -> Superseded:
+    return Superseded(
+        f"Run {run_id} was superseded by a newer run and must not write.", do="Start a new run: onefunnel run"
+    )
 
 
 def _run(row: sqlite3.Row) -> Run:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from onefunnel.errors import EnvironmentNotReady, StepFailed
@@ -15,6 +17,8 @@ from onefunnel.ledger import Ledger
 from onefunnel.paths import Paths
 
 POLL_SECONDS = 0.3
+# The log servers would listen on every interface; on one machine the UI reads the files.
+PARTS = (("api-server",), ("scheduler", "--skip-serve-logs"), ("dag-processor",), ("triggerer", "--skip-serve-logs"))
 
 
 def environment(paths: Paths, port: int = 8080) -> dict[str, str]:
@@ -115,34 +119,55 @@ def _say_new_steps(ledger: Ledger, run_id: str | None, said: set[int], say: Call
             say(f"{step['step']}: {step['state']}")
 
 
-def serve(paths: Paths, port: int) -> int:
-    """Airflow's UI, scheduler and DAG processor on 127.0.0.1 until Ctrl-C; returns its exit code.
+@contextmanager
+def running(paths: Paths, port: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Airflow's parts as processes, each with its log `airflow/<part>.log`; they end, children included, with the block.
+
+    Not `airflow standalone`: its log servers listen on every interface of the machine.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for part, *options in PARTS:
+            with (paths.airflow / f"{part}.log").open("wb") as log:
+                processes.append(
+                    subprocess.Popen(
+                        airflow(part, *options),
+                        env=environment(paths, port),
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        cwd=paths.project,
+                        start_new_session=True,
+                    )
+                )
+        yield processes
+    finally:
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            for process in processes:
+                with suppress(ProcessLookupError):  # the group lives as long as one of its processes
+                    os.killpg(process.pid, end)
+            for process in processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=20)
+
+
+def serve(paths: Paths, port: int, say: Callable[[str], None]) -> None:
+    """Airflow's UI, scheduler and DAG processor on 127.0.0.1, until Ctrl-C or SIGTERM.
 
     Raises:
         EnvironmentNotReady: the port is taken.
+        StepFailed: a part of Airflow ended by itself.
     """
-    import socket
-
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise EnvironmentNotReady(
                 f"Port {port} on 127.0.0.1 is in use.", do="Stop what uses it, or: onefunnel airflow --port …"
             )
-    process = subprocess.Popen(
-        airflow("standalone"),
-        env=environment(paths, port),
-        cwd=paths.project,
-        start_new_session=True,
-    )
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        # standalone leaves its children behind when it is stopped alone
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), running(paths, port) as processes:
+        say(f"Airflow starts on http://127.0.0.1:{port} (half a minute); Ctrl-C stops it.")
+        say(f"  password  {paths.airflow / 'simple_auth_manager_passwords.json.generated'}")
+        say(f"  logs      {paths.airflow}/*.log")
+        while all(process.poll() is None for process in processes):
+            time.sleep(1)
+        ended = next(part for (part, *_), process in zip(PARTS, processes, strict=True) if process.poll() is not None)
+        raise StepFailed(f"Airflow's {ended} ended.", where=str(paths.airflow / f"{ended}.log"), do="See its log.")

@@ -28,6 +28,7 @@ from onefunnel.errors import (
     GateFailed,
     OnefunnelError,
     StepFailed,
+    Superseded,
     UsageError,
     is_disk_trouble,
 )
@@ -267,7 +268,7 @@ def extract(here: Installation, run_id: str, source: str | None = None) -> list[
             try:
                 found += [_extract_stream(here, run, name, stream) for stream in here.settings.sources[name].streams]
             except StepFailed as error:
-                if here.settings.sources[name].required:
+                if here.settings.sources[name].required or isinstance(error, Superseded):
                     raise
                 log.warning("optional source %s failed; its marts go stale: %s", name, error)
                 here.ledger.set_run_extract(run_id, name, "", None, f"failed: {error.what}")
@@ -378,7 +379,7 @@ def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundF
     target = here.paths.load(plan.source, plan.stream_name, plan.load_id)
     if target.exists() and read_receipt(target)["content_fingerprint"] == plan.fingerprint:
         return here.ledger.add_load(
-            read_receipt(target), str(target.relative_to(here.paths.landing))
+            run.run_id, read_receipt(target), str(target.relative_to(here.paths.landing))
         )  # killed before it was recorded
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(".work-*"):
@@ -401,7 +402,7 @@ def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundF
         receipt = write_load(plan, files, work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return here.ledger.add_load(receipt, str(target.relative_to(here.paths.landing)))
+    return here.ledger.add_load(run.run_id, receipt, str(target.relative_to(here.paths.landing)))
 
 
 def _overlaps(dates: tuple[str, str] | None, first: str, last: str) -> bool:
@@ -452,6 +453,7 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
     from onefunnel.quality.gate import check_raw as judge
 
     accepted = here.ledger.loads(state="accepted")
+    owners = {name: source.owner for name, source in here.settings.sources.items()}
     for load in waiting:
         verify_load(here.paths.landing / load.path)
 
@@ -461,11 +463,15 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
 
     subjects = [
         LoadUnderJudgement(
-            x.load_id, here.paths.landing / x.path, read_receipt(here.paths.landing / x.path), history(x)
+            x.load_id,
+            here.paths.landing / x.path,
+            read_receipt(here.paths.landing / x.path),
+            history(x),
+            owners.get(x.source, "data"),
         )
         for x in waiting
     ]
-    reports = judge(subjects, here.paths.expectations)
+    reports = judge(subjects, here.paths.expectations, load_contracts(here.paths.dbt_project))
     verdicts, unjudged = [], []
     for load in waiting:
         report = reports[load.load_id]
@@ -489,7 +495,7 @@ def _judge(here: Installation, run_id: str, waiting: Sequence[Load]) -> list[dic
             else "not all checks ran"
         )
         judge_id = f"{first.check_id if first else 'raw gate'}@{__version__}"
-        if not here.ledger.judge(load.load_id, state, judge_id, because, only_landed=True):
+        if not here.ledger.judge(load.load_id, state, judge_id, because, run_id=run_id):
             stands = here.ledger.load(load.load_id)
             state, because = stands.state, f"{stands.because} (judged {stands.judged_by} meanwhile)"
         log.log(
@@ -527,10 +533,13 @@ def _require_no_refused(here: Installation, run_id: str) -> None:
     if red:
         first = red[0]
         files = ", ".join(here.ledger.files_of(first.load_id))
+        # The check may be of an earlier run: a refusal is sticky, and this run found the same file again.
+        judge = ((first.judged_by or "").split("@")[0], first.load_id)
+        fix = next((c["fix"] for c in here.ledger.checks() if (c["check_id"], c["subject"]) == judge), None)
         raise GateFailed(
             f"{len(red)} load(s) of required sources are refused; the first: {first.because}",
             where=f"source {first.source}, stream {first.stream}, load {first.load_id}, files {files}",
-            do="Correct the file (a changed file is read again) and repeat the run, or, if it is right: "
+            do=f"{fix or 'Correct the file.'} A changed file is read again when the run is repeated; if it is right as it is: "
             f"onefunnel loads accept {first.load_id} --because …",
         )
 
@@ -607,7 +616,7 @@ def build(here: Installation, run_id: str, *, full_refresh: bool = False, replay
         transform.stamp_base(
             warehouse, {"run_id": run_id, "as_of": run.as_of, "code": fingerprint, "loads": [x.load_id for x in loads]}
         )
-        here.ledger.record_row_ledger(transform.row_ledger(warehouse))
+        here.ledger.record_row_ledger(run_id, transform.row_ledger(warehouse))
         rows = transform.table_rows(warehouse)
         models = [
             {"name": n.name, "status": n.status, "rows": rows.get(n.name), "seconds": round(n.seconds, 2)}
@@ -653,12 +662,18 @@ def _node_check(node: Any, warehouse: Path) -> dict[str, Any]:
 
 
 def seal(here: Installation, run_id: str) -> dict[str, Any]:
-    """Copy the published schemas of the run's warehouse into one fresh file with a manifest beside it."""
+    """Copy the published schemas of the run's warehouse into one fresh file with a manifest beside it.
+
+    Raises:
+        StepFailed: the run has no green build; what a red or interrupted one left is not sealed.
+    """
+    from onefunnel import transform
+
     with step(here, run_id, "seal") as run:
         warehouse = here.paths.run(run_id) / "warehouse.duckdb"
-        if not warehouse.is_file():
+        if (transform.base_state(warehouse) or {}).get("run_id") != run_id:
             raise StepFailed(
-                f"Run {run_id} has no built warehouse.", where=str(warehouse), do=f"onefunnel build --run-id {run_id}"
+                f"Run {run_id} has no green build.", where=str(warehouse), do=f"onefunnel build --run-id {run_id}"
             )
         return publish.seal(
             warehouse,
@@ -832,7 +847,7 @@ def validate(paths: Paths) -> list[str]:
     from onefunnel.quality.suites import load_suites
 
     try:
-        load_suites(paths.expectations)
+        load_suites(paths.expectations, load_contracts(paths.dbt_project))
     except ConfigError as error:
         problems += error.problems
     return problems

@@ -308,7 +308,7 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
     """Make an older kept version what readers see, under a new token; the page goes with it.
 
     The private warehouse is set aside: the next run rebuilds it from the landing, so it cannot build on what was
-    rolled back.
+    rolled back. A rollback that was killed is finished by the same command, or by the next run.
 
     Raises:
         UsageError: there is no such kept version.
@@ -324,9 +324,13 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
             raise EnvironmentNotReady(f"Run {holder} is writing.", do="Wait for it to end, then roll back.")
         now = current_run(paths)
         there = [v for v in ledger.versions() if (paths.version(v["run_id"]) / DATABASE).is_file()]
-        kept = [v["run_id"] for v in there if v["state"] in ("kept", "rolled_back")]
+        state = {v["run_id"]: v["state"] for v in there}
+        # When the link shows what was rolled back, a rollback was killed before its flip: repeated, it goes on to the
+        # same version, not to the one before.
+        begun = [r for r, s in state.items() if s == "current" and state.get(str(now)) == "rolled_back"]
+        kept = begun + [r for r, s in state.items() if s in ("kept", "rolled_back")]
         # Unasked, it never goes to a version that somebody has rolled back before.
-        target = to_run or next((v["run_id"] for v in there if v["state"] == "kept"), None)
+        target = to_run or next((r for r in kept if state[r] != "rolled_back"), None)
         if target is None or target not in kept:
             raise UsageError(
                 f"There is no kept version {target or 'to roll back to'}.",
@@ -340,13 +344,14 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
                 where=str(paths.version(target)),
                 do=f"Choose another: {', '.join(k for k in kept if k != target) or 'none is kept'}",
             )
-        # First what can be rebuilt or only remembers, then the record that makes it true.
+        # First what can be rebuilt or only remembers, then the record that makes it true; the link that readers open
+        # comes last, so that it shows whether all of it is done.
         paths.warehouse.unlink(missing_ok=True)
         ledger.audit("rollback", f"{now} -> {target}", because)
         ledger.record_rollback(target, now)
-        _flip(paths.current, Path("v") / target / DATABASE)
         if (paths.version(target) / "site").is_dir():
             flip_site(paths, target)
+        _flip(paths.current, Path("v") / target / DATABASE)
     return manifest
 
 

@@ -135,7 +135,8 @@ def show(found: dict[str, Any], out: Console) -> None:
         out.print(last["message"] or "", markup=False, soft_wrap=True)
     if failure:
         out.print(
-            f"\nFirst failing check: {failure['check_id']} ({failure['severity']}, owner {failure['owner']}), one of {failure['red']}",
+            f"\nFirst failing check: {failure['check_id']} on {failure['subject']} ({failure['severity']}, "
+            f"owner {failure['owner']}), one of {failure['red']}",
             markup=False,
         )
         out.print(

@@ -7,8 +7,8 @@ import itertools
 import json
 import os
 import re
-import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
-from conftest import PROJECT, Home
+from conftest import PROJECT, Home, ledger_of
 
-from onefunnel.orchestrator import airflow, environment
+from onefunnel.orchestrator import airflow, environment, running
 from onefunnel.paths import Paths
 
 CHAIN = ["start", "extract", "check_raw", "build", "seal", "check_marts", "publish", "report"]
@@ -114,10 +115,59 @@ def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo:
     assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 3000
 
 
+# The task keeps everyone out of the ledger, so the step that it starts waits, until the task's time is over.
+SLOW = """
+import contextlib, datetime as dt, os, sqlite3
+from airflow.sdk import dag, task
+from steps import DEFAULT_ARGS, step
+
+@dag(schedule=None, default_args={**DEFAULT_ARGS, "retry_delay": dt.timedelta(0)})
+def slow():
+    @task(execution_timeout=dt.timedelta(seconds=3))
+    def start():
+        with contextlib.closing(sqlite3.connect(os.environ["ONEFUNNEL_HOME"] + "/ledger.sqlite")) as ledger:
+            ledger.execute("begin immediate")
+            step("start")
+    start()
+
+slow()
+"""
+
+
+@pytest.mark.airflow
+def test_a_step_that_takes_longer_than_its_task_may_is_ended_and_not_tried_again(
+    sandbox: Home, demo: str, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    done = subprocess.run(
+        airflow("dags", "test", "slow"),
+        env={
+            **airflow_environment(sandbox),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT / "dags"), os.environ.get("PYTHONPATH", "")]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode != 0, done.stdout[-3000:]
+    with sqlite3.connect(sandbox.path / "airflow" / "airflow.db") as db:
+        tries = db.execute("select run_id, state, try_number from task_instance where dag_id = 'slow'").fetchall()
+    ((run_id, state, tried),) = tries
+    assert (state, tried) == ("failed", 1)
+    (log,) = sandbox.path.glob("airflow/logs/dag_id=slow/run_id=*/task_id=start/attempt=*.log")
+    assert "slow.start failed; readers keep the last audited version" in log.read_text()
+    ours = re.sub(r"[^A-Za-z0-9._-]", "-", run_id)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if ours in (p.info["cmdline"] or [])], "no step outlives it"
+    assert ledger_of(sandbox).run(ours) is None, "it was still waiting when it was ended"
+
+
 class Api:
     """Airflow's REST API, logged in."""
 
-    def __init__(self, home: Home, port: int) -> None:
+    def __init__(self, home: Home, port: int, processes: list[subprocess.Popen[bytes]]) -> None:
+        self.port, self.processes = port, processes
         self.base = f"http://127.0.0.1:{port}"
         passwords = json.loads((home.path / "airflow" / "simple_auth_manager_passwords.json.generated").read_text())
         user, password = next(iter(passwords.items()))
@@ -142,38 +192,40 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(sandbox: Home, demo: str) -> Iterator[Api]:
-    """`airflow standalone` over the demo's state, as `make up` starts it, on a free port."""
+    """Airflow over the demo's state, as `make up` starts it, on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = (sandbox.path / "standalone.log").open("w")
-    process = subprocess.Popen(
-        airflow("standalone"),
-        env=airflow_environment(sandbox, port),
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        cwd=PROJECT,
-    )
-    try:
+    airflow_environment(sandbox)
+    paths = Paths(sandbox.path, sandbox.project)
+    with running(paths, port) as processes:
         deadline = time.monotonic() + 180
         while True:
             try:
                 health = requests.get(f"http://127.0.0.1:{port}/api/v2/monitor/health", timeout=5).json()
-                if health["scheduler"]["status"] == "healthy" and health["dag_processor"]["status"] == "healthy":
+                if all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer")):
                     break
             except (requests.RequestException, ValueError, KeyError):
                 pass
-            assert time.monotonic() < deadline, Path(log.name).read_text()[-3000:]
-            assert process.poll() is None, Path(log.name).read_text()[-3000:]
+            said = "".join(log.read_text()[-2000:] for log in paths.airflow.glob("*.log"))
+            assert time.monotonic() < deadline, said
+            assert [p.poll() for p in processes] == [None] * len(processes), said
             time.sleep(1)
-        yield Api(sandbox, port)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        yield Api(sandbox, port, processes)
+    assert not [
+        p
+        for p in psutil.process_iter(["environ"])
+        if (p.info["environ"] or {}).get("AIRFLOW_HOME") == str(paths.airflow)
+    ]
+
+
+@pytest.mark.airflow
+def test_airflow_listens_on_the_loopback_only(api: Api) -> None:
+    family = [
+        f for p in api.processes for f in (psutil.Process(p.pid), *psutil.Process(p.pid).children(recursive=True))
+    ]
+    listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert {(a.ip, a.port) for a in listening} == {("127.0.0.1", api.port)}
 
 
 @pytest.mark.airflow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from warehouse import CONTRACTS, PROJECT, Landing, Row, Warehouse
+from warehouse import CONTRACTS, Landing, Row, Warehouse
 
 AS_OF = dt.date(2026, 3, 10)
 ISO = {"format": "%Y-%m-%d"}

@@ -79,7 +79,9 @@ def test_every_currency_of_a_cell_is_reconciled_on_its_own(tmp_path: Path) -> No
         ("unknown", "0", "0", "0", "0", "0", "0"),  # the stream whose file was emptied
         ("unknown", "9E+1", "0", "0", "9E+1", "0", "0"),  # no word, and a word that is no currency
     ]
-    assert warehouse.rows("select count(*) from intermediate.int_conformed__cells where contract = 'performance_daily'") == [(7,)]
+    assert warehouse.rows(
+        "select count(*) from intermediate.int_conformed__cells where contract = 'performance_daily'"
+    ) == [(7,)]
     assert warehouse.rows("select max(abs(row_difference)) from metadata.row_ledger") == [(0,)]
 
 

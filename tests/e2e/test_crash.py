@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,8 +18,10 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import HEADER, Home, sealed_candidate
+from kills import calls_of, command, killed_at, needs_strace, readers_of
 
 from onefunnel import publish
+from onefunnel.landing import sha256_of
 from onefunnel.ledger import Ledger
 from onefunnel.paths import Paths
 
@@ -66,13 +71,20 @@ def start_and_kill(home: Home, ledger: Ledger, run_id: str, step: tuple[str, ...
     return alive
 
 
-def test_a_run_killed_in_every_step_ends_like_one_that_never_was(tmp_path: Path) -> None:
-    undisturbed, killed = Home(tmp_path / "undisturbed"), Home(tmp_path / "killed")
-    for home in (undisturbed, killed):
-        home.declare()
-        home.drop("d1.csv", day(1))
-    assert undisturbed.cli("run", "--as-of", AS_OF).returncode == 0
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, ...]]]:
+    """The marts of a day with which nothing went wrong."""
+    home = Home(tmp_path_factory.mktemp("undisturbed") / "home")
+    home.declare()
+    home.drop("d1.csv", day(1))
+    done = home.cli("run", "--as-of", AS_OF)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return marts(home)
 
+
+def test_a_run_killed_in_every_step_ends_like_one_that_never_was(home: Home, undisturbed: dict[str, Any]) -> None:
+    killed = home
+    killed.drop("d1.csv", day(1))
     paths, ledger = paths_of(killed)
     sealed_candidate(killed, "before")
     publish.publish(paths, ledger, "before")
@@ -99,8 +111,37 @@ def test_a_run_killed_in_every_step_ends_like_one_that_never_was(tmp_path: Path)
         ]
     assert len(hit) >= 5, hit
     assert publish.current_run(paths) == "r1"
-    assert marts(killed) == marts(undisturbed)
+    assert marts(killed) == undisturbed
     assert killed.cli("doctor").returncode == 0
+
+
+def test_an_interrupted_build_is_red_and_a_plain_run_mends_it(home: Home, undisturbed: dict[str, Any]) -> None:
+    paths, ledger = paths_of(home)
+    home.drop("d1.csv", day(1))
+    home.ok("start", "--run-id", "r1", "--as-of", AS_OF)
+    home.ok("extract", "--run-id", "r1")
+    home.ok("check", "raw", "--run-id", "r1")
+    process = subprocess.Popen(
+        command("build", "--run-id", "r1"),
+        env=home.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = paths.dbt / "logs" / "dbt.log"  # ten models on, what is there looks like a warehouse
+    while process.poll() is None and (not log.exists() or log.read_text().count("Began running node model.") < 10):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)  # as Ctrl-C does
+    assert process.wait(120) == 1
+    run = ledger.run("r1")
+    assert (run.state, run.failed_step) == ("failed", "build")
+    assert re.search("dbt was interrupted|INTERRUPT Error", run.message), run.message
+    assert not paths.warehouse.exists()
+    assert home.cli("seal", "--run-id", "r1").returncode == 1, "half a warehouse is not sealed"
+    assert publish.current_run(paths) is None
+
+    again = home.cli("run", "--as-of", AS_OF)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert marts(home) == undisturbed
 
 
 @pytest.mark.long
@@ -127,13 +168,59 @@ def test_a_whole_run_killed_anywhere_is_mended_by_a_plain_run(tmp_path: Path, se
     )
 
 
+def a_version(home: Home, run_id: str) -> None:
+    """Publish a version with a page that says which it is."""
+    paths, ledger = paths_of(home)
+    sealed_candidate(home, run_id)
+    publish.publish(paths, ledger, run_id)
+    ledger.finish_run(run_id, "published")
+    (paths.version(run_id) / "site").mkdir()
+    (paths.version(run_id) / "site" / "index.html").write_text(run_id)
+    publish.flip_site(paths, run_id)
+
+
+@needs_strace
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_rollback_killed_at_any_call_is_finished_by_the_next_command(home: Home, tmp_path: Path, every: int) -> None:
+    paths, ledger = paths_of(home)
+    for run_id in ("r000", "r001", "r002"):
+        a_version(home, run_id)
+    rollback = command("rollback", "--because", "wrong numbers")
+    calls = calls_of(rollback, home.environment, tmp_path / "calls.txt", since=paths.warehouse.name)
+    chosen = [call for call in calls if every == 1 or call[0] != "pwrite64"][::-every]
+    assert len(chosen) > 5
+    ends = {"before its record": 0, "before its flip": 0, "done": 0}
+    with readers_of(paths.current, {"reconnecting": sys.executable}, tmp_path) as reports:
+        for n, call in enumerate(chosen):
+            target, run_id = str(publish.current_run(paths)), f"r{n + 100}"
+            a_version(home, run_id)
+            assert killed_at(call, rollback, home.environment), call
+            shown = publish.current_run(paths)
+            recorded = next(v["run_id"] for v in ledger.versions() if v["state"] == "current")
+            ends["done" if shown == target else "before its flip" if recorded == target else "before its record"] += 1
+            assert shown in (run_id, target)
+            if n % 2 and shown != target:  # whoever gave the command gives it again …
+                assert home.ok(*rollback[3:])["run_id"] == target
+            else:  # … or nobody does, and the next run (which finds no file here) mends the links first
+                assert "No file matches" in home.cli("run", "--as-of", AS_OF).stderr
+                target = recorded
+            assert publish.current_run(paths) == target
+            assert (paths.site / "index.html").read_text() == target
+            assert [v["run_id"] for v in ledger.versions() if v["state"] == "current"] == [target]
+            version = paths.version(target)
+            assert sha256_of(version / publish.DATABASE) == publish.read_manifest(version)["sha256"]
+    assert all(ends.values()), ends
+    assert (reports["reconnecting"]["errors"], reports["reconnecting"]["mixed"]) == ([], 0)
+    assert reports["reconnecting"]["runs"] > len(chosen) // 2
+
+
 def test_a_second_run_is_told_who_writes(home: Home) -> None:
     _, ledger = paths_of(home)
     home.drop("d1.csv", day(1))
     home.ok("start", "--run-id", "first", "--as-of", AS_OF)
     assert home.cli("extract", "--run-id", "first").returncode == 0
-    for command in (("run",), ("run", "--from", "2026-01-01", "--to", "2026-01-31"), ("extract", "--run-id", "second")):
-        second = home.cli(*command)
+    for asked in (("run",), ("run", "--from", "2026-01-01", "--to", "2026-01-31"), ("extract", "--run-id", "second")):
+        second = home.cli(*asked)
         assert second.returncode == 3, second.stderr
         assert "Run first is writing" in second.stderr
         assert "onefunnel unlock" in second.stderr
@@ -142,6 +229,50 @@ def test_a_second_run_is_told_who_writes(home: Home) -> None:
     resumed = home.cli("check", "raw", "--run-id", "first")
     assert resumed.returncode == 1
     assert ledger.run("first").state == "failed" or "superseded" in resumed.stderr
+
+
+def stop_outside_of_the_ledger(process: subprocess.Popen[str], ledger: Ledger) -> None:
+    """SIGSTOP a process when it is not in the middle of a write to the ledger, where it would keep everyone out."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with sqlite3.connect(ledger.path, timeout=0.5) as db:
+                db.execute("begin immediate")
+            return
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.001)
+
+
+def test_a_process_that_wakes_up_in_a_superseded_run_writes_nothing(home: Home) -> None:
+    """A zombie: stopped in its step, its lock is lost (somebody cleared the lock folder), and a newer run goes first."""
+    paths, ledger = paths_of(home)
+    home.drop("d1.csv", day(1, rows=60_000))
+    home.ok("start", "--run-id", "older", "--as-of", AS_OF)
+    process = subprocess.Popen(
+        command("extract", "--run-id", "older"),
+        env=home.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not ledger.steps("older"):
+        time.sleep(0.001)
+    stop_outside_of_the_ledger(process, ledger)
+    try:
+        assert ledger.loads() == [], "it must be stopped before it records what it found"
+        shutil.rmtree(paths.locks)
+        paths.locks.mkdir()
+        a_version(home, "newer")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Run older was superseded" in said
+    assert ledger.loads() == []
+    assert ledger.run_extracts("older") == []
+    assert ledger.run("older").state == "superseded"
+    assert publish.current_run(paths) == "newer"
 
 
 def test_a_late_publisher_is_refused(home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,6 +223,35 @@ def test_a_run_is_replayed_from_its_list_of_loads(first_day: Home, second_day: H
     done = world.build(home, "replayed", FIRST, adopt=False, replay="day1")
     assert done["loads"] < len(world.loads(home))
     world.assert_same(world.export(world.warehouse(first_day)), world.export(world.warehouse(home, "replayed")))
+
+
+def test_a_replay_of_a_replay_gives_the_same(second_day: Home, tmp_path: Path) -> None:
+    home = world.copy_of(second_day, tmp_path / "copy")
+    for name, of in (("once", "day2"), ("twice", "once")):
+        world.build(home, name, SECOND, adopt=False, replay=of)
+    once, twice = (world.warehouse(home, name) for name in ("once", "twice"))
+    world.assert_same(world.export(world.warehouse(second_day)), world.export(once))
+    world.assert_same(world.export(once), world.export(twice))
+    # What a replay says of checks is what the first run knew then, not what happened since.
+    history = "select * from metadata.dq_check_history order by all"
+    assert {run_id for (run_id,) in world.ask(once, "select run_id from metadata.dq_check_history")} == {"day1"}
+    assert world.ask(once, history) == world.ask(twice, history)
+
+
+def test_a_changed_horizon_of_finality_rebuilds_the_base(first_day: Home, tmp_path: Path) -> None:
+    home = world.copy_of(first_day, tmp_path / "copy")
+    final = "select count(*) from marts.fct_ad_spend where is_current and is_final"
+    before = world.ask(world.warehouse(home), final)
+    assert not world.build(home, "same", FIRST)["full_refresh"], (
+        "the base is extended as long as nothing is declared anew"
+    )
+    assert world.ask(world.warehouse(home), final) == before
+
+    text = home.config.read_text()
+    home.config.write_text(re.sub(r"final_after_days: \d+", "final_after_days: 0", text))
+    assert home.config.read_text() != text
+    assert world.build(home, "other", FIRST)["full_refresh"]
+    assert world.ask(world.warehouse(home), final) > before, "days that were open are final now"
 
 
 def test_an_accepted_load_can_be_withdrawn_and_accepted_again(second_day: Home, tmp_path: Path) -> None:

@@ -33,11 +33,14 @@ from onefunnel.quality.gate import LoadUnderJudgement
 from onefunnel.quality.pushdown import Judge
 from onefunnel.quality.suites import Suites, load_suites
 from onefunnel.sandbox.company import Company
+from onefunnel.settings import load_contracts
 
 EXPECTATIONS = PROJECT / "expectations"
 SUITES = load_suites(EXPECTATIONS)
 RAW, MARTS = SUITES.declared("raw"), SUITES.declared("marts")
-SEVERITY = {c.id: c.severity for kind in (SUITES.raw, SUITES.marts) for s in kind.values() for c in s.checks}
+CHECKS = [c for kind in (SUITES.raw, SUITES.marts) for s in kind.values() for c in s.checks]
+SEVERITY, OWNERS = {c.id: c.severity for c in CHECKS}, {c.id: c.owner for c in CHECKS}
+STAGING = load_contracts(PROJECT / "dbt_project")
 PERSON = "jane.doe@example.com"
 
 
@@ -80,50 +83,166 @@ class Sheet:
         return "".join(line + "\n" for line in [",".join(self.header), *map(",".join, self.rows), *self.lines])
 
 
+def column(name: str, **declared: object) -> dict[str, object]:
+    return {"from": name, **declared}
+
+
+DAY = {"format": "%Y-%m-%d"}
+MOMENT = {"format": "%Y-%m-%d %H:%M", "zone": "UTC"}
 CONTRACTS: dict[str, dict[str, Any]] = {
     "performance_daily": {
         "key": ["spend_date", "ad_account_id", "campaign_id"],
         "replaces": "partition",
         "partition": ["ad_account_id", "spend_date"],
         "columns": {
-            "spend_date": {"from": "day", "format": "%Y-%m-%d"},
-            "ad_account_id": {"from": "account"},
-            "campaign_id": {"from": "campaign"},
+            "spend_date": column("day", **DAY),
+            "ad_account_id": column("account"),
+            "campaign_id": column("campaign"),
             "level": {"value": "campaign"},
             "channel": {"value": "paid_search"},
-            "currency": {"from": "currency"},
-            "spend_amount": {"from": "cost"},
-            "clicks": {"from": "clicks"},
+            "currency": column("currency"),
+            "spend_amount": column("cost"),
+            "clicks": column("clicks"),
         },
     },
     "campaigns": {
         "key": ["ad_account_id", "campaign_id"],
         "replaces": "file",
         "columns": {
-            "ad_account_id": {"from": "account"},
-            "campaign_id": {"from": "campaign"},
-            "campaign_name": {"from": "name"},
-            "started_on": {"from": "start", "format": "%Y-%m-%d"},
+            "ad_account_id": column("account"),
+            "campaign_id": column("campaign"),
+            "campaign_name": column("name"),
+            "started_on": column("start", **DAY),
         },
     },
     "ad_accounts": {
         "key": ["ad_account_id"],
         "replaces": "file",
         "columns": {
-            "ad_account_id": {"from": "account"},
-            "ad_account_name": {"from": "name"},
-            "currency": {"from": "currency"},
-            "time_zone": {"from": "zone"},
+            "ad_account_id": column("account"),
+            "ad_account_name": column("name"),
+            "currency": column("currency"),
+            "time_zone": column("zone"),
         },
     },
     "fx_rates": {
         "key": ["rate_date", "base_currency", "quote_currency"],
         "replaces": "keys",
         "columns": {
-            "rate_date": {"from": "day", "format": "%Y-%m-%d"},
-            "base_currency": {"from": "base"},
-            "quote_currency": {"from": "quote"},
-            "rate": {"from": "rate"},
+            "rate_date": column("day", **DAY),
+            "base_currency": column("base"),
+            "quote_currency": column("quote"),
+            "rate": column("rate"),
+        },
+    },
+    "leads": {
+        "key": ["lead_id"],
+        "replaces": "keys",
+        "columns": {
+            "lead_id": column("lead"),
+            "email": column("mail"),
+            "status": column("status"),
+            "created_at": column("at", **MOMENT),
+        },
+    },
+    "contacts": {
+        "key": ["contact_id"],
+        "replaces": "keys",
+        "columns": {
+            "contact_id": column("contact"),
+            "email": column("mail"),
+            "created_at": column("at", **MOMENT),
+        },
+    },
+    "opportunities": {
+        "key": ["opportunity_id"],
+        "replaces": "keys",
+        "columns": {
+            "opportunity_id": column("deal"),
+            "created_at": column("at", **MOMENT),
+            "stage": column("stage"),
+            "amount": column("amount"),
+            "currency": {"value": "EUR"},
+        },
+    },
+    "opportunity_splits": {
+        "key": ["opportunity_id", "user_id", "split_type"],
+        "replaces": "keys",
+        "columns": {
+            "opportunity_id": column("deal"),
+            "user_id": column("user"),
+            "split_type": column("kind", map={"Umsatz": "revenue"}),
+            "split_percent": column("percent"),
+        },
+    },
+    "activities": {
+        "key": ["activity_id"],
+        "replaces": "keys",
+        "columns": {
+            "activity_id": column("activity"),
+            "activity_type": {"value": "call"},
+            "occurred_at": column("at", **MOMENT),
+        },
+    },
+    # In words, marks and times of its own: a check that reads the text instead of the value would not see these faults.
+    "revenue_events": {
+        "key": ["event_id"],
+        "replaces": "keys",
+        "dialect": {"delimiter": ",", "decimal": ";", "grouping": "."},
+        "columns": {
+            "event_id": column("event"),
+            "event_type": column("kind", map={"Storno": "reversal", "Neu": "new"}),
+            "booked_at": column("at", format="%d.%m.%Y %H:%M", zone="Europe/Berlin", fold=0),
+            "amount": column("amount", prefix="EUR "),
+            "currency": {"value": "EUR"},
+        },
+    },
+    "web_touches": {
+        "key": ["touch_id"],
+        "replaces": "keys",
+        "columns": {
+            "touch_id": column("touch"),
+            "occurred_at": column("at", **MOMENT),
+            "touch_type": {"value": "visit"},
+            "is_bot": column("bot", map={"1": "true", "0": "false"}),
+        },
+    },
+    "plan_values": {
+        "key": ["metric", "owner_type", "owner_id", "period_start", "scenario", "version"],
+        "replaces": "file",
+        "columns": {
+            "metric": {"value": "bookings"},
+            "owner_type": {"value": "rep"},
+            "owner_id": column("rep"),
+            "period_start": column("start", **DAY),
+            "period_end": column("end", **DAY),
+            "scenario": {"value": "quota"},
+            "version": {"value": "1"},
+            "valid_as_of": column("as_of", **DAY),
+            "value_amount": column("value"),
+        },
+    },
+    "budgets": {
+        "key": ["ad_account_id", "campaign_id", "period_start"],
+        "replaces": "file",
+        "columns": {
+            "ad_account_id": column("account"),
+            "campaign_id": column("campaign"),
+            "period_start": column("start", **DAY),
+            "period_end": column("end", **DAY),
+            "budget_amount": column("budget"),
+            "currency": {"value": "EUR"},
+        },
+    },
+    "working_hours": {
+        "key": ["calendar", "weekday", "opens_at"],
+        "replaces": "file",
+        "columns": {
+            "calendar": column("calendar"),
+            "weekday": column("weekday"),
+            "opens_at": column("opens"),
+            "closes_at": column("closes"),
+            "time_zone": column("zone"),
         },
     },
 }
@@ -138,26 +257,56 @@ def sheet(contract: str, day: str) -> Sheet:
         "campaigns": lambda i: [f"a{i % 3}", f"c{i}", f"Campaign {i} as of {day}", "2025-12-01"],
         "ad_accounts": lambda i: [f"a{i}", f"Account {i} as of {day}", "EUR", "Europe/Berlin"],
         "fx_rates": lambda i: [day, "EUR", f"{chr(65 + i // 26)}{chr(65 + i % 26)}X", f"1.0{n}5"],
-    }
+        "leads": lambda i: [f"l{i}", f"p{i}@example.com", "New", f"{day} 08:{i:02d}"],
+        "contacts": lambda i: [f"p{i}", f"p{i}@example.com", f"{day} 08:{i:02d}"],
+        "opportunities": lambda i: [f"o{i}", f"{day} 08:{i:02d}", "Proposal", f"{9000 + i + n}.50"],
+        "opportunity_splits": lambda i: [f"o{i // 2}", f"u{i % 2}-{n}", "Umsatz", "60" if i % 2 else "40.0"],
+        "activities": lambda i: [f"x{i}", f"{day} 08:{i:02d}"],
+        "revenue_events": lambda i: [
+            f"e{i}", "Storno" if i % 10 == 0 else "Neu", f"0{n}.01.2026 08:{i:02d}",
+            f"EUR {'-' if i % 10 == 0 else ''}1.2{i:02d};50",
+        ],
+        "web_touches": lambda i: [f"t{i}", f"{day} 08:{i:02d}", "1" if i % 10 == 0 else "0"],
+        "plan_values": lambda i: [f"u{i}", "2026-01-01", "2026-04-01", day, f"{40000 + n}"],
+        "budgets": lambda i: [f"a{i % 3}", f"c{i}", "2026-01-01", "2026-02-01", f"{1000 + n}"],
+        "working_hours": lambda i: [f"k{i // 6}", str(i % 6 + 1), "9:00", f"17:{n:02d}", "Europe/Berlin"],
+    }  # fmt: skip
     header = [c["from"] for c in CONTRACTS[contract]["columns"].values() if "from" in c]
     return Sheet(day, header, [makers[contract](i) for i in range(ROWS)])
 
 
 @dataclass(frozen=True)
 class RawFault:
-    """What goes wrong in a file, which lesser checks rightly speak up as well, and whether earlier loads are needed.
+    """What goes wrong in a file of which contract, which lesser checks rightly speak up as well, and whether earlier
+    loads are needed.
 
     `receipt` is for what no file can express: it changes the receipt of the landed load.
     """
 
+    contract: str
     plant: Callable[[Sheet], object]
     also: frozenset[str] = frozenset()
     history: bool = False
     receipt: Callable[[dict[str, Any]], object] | None = None
 
 
-def raw(plant: Callable[[Sheet], object], *also: str, history: bool = False) -> RawFault:
-    return RawFault(plant, frozenset(also), history)
+def raw(contract: str, plant: Callable[[Sheet], object], *also: str, history: bool = False) -> RawFault:
+    return RawFault(contract, plant, frozenset(also), history)
+
+
+def put(column: str, value: str, rows: int) -> Callable[[Sheet], object]:
+    return lambda s: s.set(column, value, rows)
+
+
+def times(factor: int, column: str, rows: int = ROWS) -> Callable[[Sheet], object]:
+    """Amounts of another unit."""
+
+    def plant(s: Sheet) -> None:
+        at = s.header.index(column)
+        for row in s.rows[:rows]:
+            row[at] = f"{float(row[at]) * factor:.2f}"
+
+    return plant
 
 
 def nothing(_: Sheet) -> None:
@@ -188,62 +337,78 @@ def no_receipt_balance(receipt: dict[str, Any]) -> None:
     receipt["rows"]["extracted"] += 1
 
 
-def in_every_contract(contract: str, empty: str) -> dict[str, RawFault]:
-    return {
-        # The stream declares at least five rows; a file without any record does not get as far as the gate.
-        f"{contract}_rows_are_present": raw(keep(3)),
-        f"{contract}_volume_is_usual": raw(
-            thin_correction if contract == "performance_daily" else keep(ROWS // 2), history=True
-        ),
-        # No file can make the connector lose a record, so the receipt of the landed load is changed.
-        f"{contract}_receipt_balances": RawFault(nothing, receipt=no_receipt_balance),
-        f"{contract}_records_are_readable": raw(broken_lines(21), f"{contract}_every_record_is_readable"),
-        f"{contract}_every_record_is_readable": raw(broken_lines(1)),
-        f"{contract}_required_values_are_filled": raw(lambda s: s.set(empty, "", 21)),
-        f"{contract}_columns_are_declared": raw(one_more_column),
-    }
-
-
-def unreadable(contract: str, column: str, value: str, rows: int, check: str) -> dict[str, RawFault]:
-    every = f"{contract}_every_value_is_readable"
-    return {
-        f"{contract}_{check}": raw(lambda s: s.set(column, value, rows), every),
-        every: raw(lambda s: s.set(column, value, 1)),
-    }
-
-
+# By check; where one is planted in a second contract as well, its name goes on after two underscores.
 RAW_FAULTS: dict[str, RawFault] = {
-    **in_every_contract("performance_daily", "cost"),
-    **in_every_contract("campaigns", "campaign"),
-    **in_every_contract("ad_accounts", "zone"),
-    **in_every_contract("fx_rates", "rate"),
-    **unreadable("performance_daily", "currency", "euro", 21, "currency_is_a_code"),
-    **unreadable("performance_daily", "cost", "1.25 EUR", 21, "required_values_are_readable"),
-    **unreadable("ad_accounts", "currency", "euro", 6, "currency_is_a_code"),
-    **unreadable("fx_rates", "rate", "1/2", 21, "required_values_are_readable"),
-    "campaigns_every_value_is_readable": raw(lambda s: s.set("start", "01.12.2025", 1)),
+    # The stream declares at least five rows; a file without any record does not get as far as the gate.
+    "rows_are_present": raw("leads", keep(3)),
+    "volume_is_usual": raw("performance_daily", thin_correction, history=True),  # rows per cell
+    "volume_is_usual__list": raw("campaigns", keep(ROWS // 2), history=True),  # rows per file
+    "volume_is_usual__keys": raw("fx_rates", keep(ROWS // 2), history=True),  # rows per date
+    # No file can make the connector lose a record, so the receipt of the landed load is changed.
+    "receipt_balances": RawFault("contacts", nothing, receipt=no_receipt_balance),
+    "records_are_readable": raw("opportunities", broken_lines(21), "every_record_is_readable"),
+    "every_record_is_readable": raw("budgets", broken_lines(1)),
+    "values_are_readable": raw("performance_daily", put("cost", "1.25 EUR", 21), "every_value_is_readable"),
+    "values_are_readable__currency": raw("ad_accounts", put("currency", "euro", 21), "every_value_is_readable"),
+    "values_are_readable__boolean": raw("web_touches", put("bot", "yes", 21), "every_value_is_readable"),
+    "every_value_is_readable": raw("campaigns", put("start", "01.12.2025", 1)),
+    "every_value_is_readable__boolean": raw("web_touches", put("bot", "maybe", 1)),
+    "required_values_are_filled": raw("opportunities", put("stage", "", 21)),
+    "columns_are_declared": raw("leads", one_more_column),
+    "moments_are_plausible": raw("activities", put("at", "2026-02-15 08:00", 21), "every_moment_is_plausible"),
+    "moments_are_plausible__past": raw("leads", put("at", "1999-01-05 08:00", 21), "every_moment_is_plausible"),
+    "every_moment_is_plausible": raw("web_touches", put("at", "2026-01-08 06:01", 1)),
+    "amounts_are_possible": raw("plan_values", put("value", "9000000000", 1), history=True),
+    "amounts_are_possible__rate": raw("fx_rates", put("rate", "110", 1), history=True),
     "performance_daily_newest_day_is_complete": raw(
+        "performance_daily",
         # One account whole, of one a half, of one nothing: exactly half of the rows, and enough in each account that is there.
         lambda s: s.rows.__setitem__(slice(None), [r for n, r in enumerate(s.rows) if n % 6 in (0, 1, 3)]),
         history=True,
     ),
-    "performance_daily_dates_are_plausible": raw(lambda s: s.set("day", "2026-02-15", 1)),
-    "performance_daily_negative_spend_is_rare": raw(lambda s: s.set("cost", "-5.00", 6)),
-    "performance_daily_amounts_are_usual": raw(
-        lambda s: [row.__setitem__(4, f"{float(row[4]) * 100:.2f}") for row in s.rows], history=True
+    "performance_daily_days_are_over": raw(
+        "performance_daily", put("day", "2026-02-15", 1), "every_moment_is_plausible"
     ),
-    "campaigns_dates_are_plausible": raw(lambda s: s.set("start", "1999-12-01", 1)),
-    "ad_accounts_time_zone_is_known": raw(lambda s: s.set("zone", "Europe/Bielefeld", 1)),
-    "fx_rates_dates_are_plausible": raw(lambda s: s.set("day", "1999-12-31", 1)),
-    "fx_rates_are_positive": raw(lambda s: s.set("rate", "0", 1)),
-    "fx_rates_are_usual": raw(lambda s: s.set("rate", "110", 1), history=True),
+    "performance_daily_negative_spend_is_rare": raw("performance_daily", put("cost", "-5.00", 6)),
+    "performance_daily_amounts_are_usual": raw("performance_daily", times(90, "cost"), history=True),
+    "campaigns_dates_are_plausible": raw("campaigns", put("start", "1999-12-01", 1)),
+    "ad_accounts_time_zone_is_known": raw("ad_accounts", put("zone", "Europe/Bielefeld", 1)),
+    "fx_rates_days_are_over": raw("fx_rates", put("day", "1999-12-31", 1), "every_moment_is_plausible"),
+    "fx_rates_are_positive": raw("fx_rates", put("rate", "0", 1)),
+    "leads_have_an_email": raw("leads", put("mail", "", 21)),
+    "contacts_have_an_email": raw("contacts", put("mail", "", 21)),
+    "opportunities_amounts_are_not_negative": raw("opportunities", put("amount", "-5.00", 1)),
+    "opportunities_amounts_are_usual": raw("opportunities", times(90, "amount"), history=True),
+    "opportunity_splits_add_up": raw("opportunity_splits", times(0, "percent", 12)),
+    "revenue_events_signs_match_types": raw(
+        "revenue_events", put("kind", "Storno", 7), "revenue_events_every_sign_matches_its_type"
+    ),
+    "revenue_events_every_sign_matches_its_type": raw("revenue_events", put("amount", "EUR 9;00", 1)),
+    "revenue_events_amounts_are_usual": raw(
+        "revenue_events",
+        lambda s: [row.__setitem__(3, row[3].replace("1.2", "120.2")) for row in s.rows],
+        history=True,
+    ),
+    "web_touches_bot_share_is_usual": raw("web_touches", put("bot", "1", 21), history=True),
+    "plan_values_periods_have_a_duration": raw("plan_values", put("end", "2025-12-31", 1)),
+    "budgets_periods_have_a_duration": raw("budgets", put("end", "2026-01-01", 1)),
+    "working_hours_close_after_they_open": raw("working_hours", put("closes", "8:30", 1)),
+    "working_hours_close_after_they_open__unreadable": raw("working_hours", put("opens", "nine", 1)),
+    "working_hours_time_zone_is_known": raw("working_hours", put("zone", "Europe/Bielefeld", 1)),
 }
+HEALTHY = {f"healthy__{contract}": raw(contract, nothing, history=True) for contract in CONTRACTS}
+OWNER = "operations"  # of every source here, in pipeline.yml
 HISTORY_DAYS = [f"2026-01-0{n}" for n in range(1, 6)]
 LAST_DAY = "2026-01-06"
 
 
-def contract_of(check_id: str) -> str:
-    return next(name for name in CONTRACTS if check_id.startswith(name))
+def contract_of(name: str) -> str:
+    return (HEALTHY | RAW_FAULTS)[name].contract
+
+
+def checks_of(contract: str) -> set[str]:
+    """What a load of a contract must pass."""
+    return {c.id for name in ("*", contract) if name in SUITES.raw for c in SUITES.raw[name].checks}
 
 
 def morning_after(day: str) -> str:
@@ -270,18 +435,19 @@ class JudgedLoads:
         load = self.loads[source]["load_id"]
         this = next(r for r in receipts if r["load_id"] == load)
         return LoadUnderJudgement(
-            load, folders / f"load={load}", this, [r for r in reversed(receipts) if r is not this]
+            load, folders / f"load={load}", this, [r for r in reversed(receipts) if r is not this], OWNER
         )
 
 
 @pytest.fixture(scope="module")
 def loads(tmp_path_factory: pytest.TempPathFactory) -> JudgedLoads:
-    """One installation, one source per check: earlier loads where a check needs them, then every fault at once."""
-    home = Home(tmp_path_factory.mktemp("raw") / "home")
-    sources = {**{f"{contract}_healthy": raw(nothing, history=True) for contract in CONTRACTS}, **RAW_FAULTS}
+    """One installation, one source per fault: earlier loads where a check needs them, then every fault at once."""
+    home = Home(tmp_path_factory.mktemp("raw") / "home", {"ONEFUNNEL_TOKEN_KEY": "k" * 40})
+    sources = HEALTHY | RAW_FAULTS
     declared = {
         name: {
             "connector": "files",
+            "owner": OWNER,
             "root": f"drop/{name}",
             "streams": {
                 contract_of(name): {**CONTRACTS[contract_of(name)], "files": "*.csv", "usual_rows": {"minimum": 5}}
@@ -298,7 +464,7 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> JudgedLoads:
             home.drop(f"../{name}/data.csv", delivered.text())
 
     for day in HISTORY_DAYS:
-        deliver(day, {name: raw(nothing) for name, fault in sources.items() if fault.history})
+        deliver(day, {name: raw(fault.contract, nothing) for name, fault in sources.items() if fault.history})
         home.ok("extract", "--run-id", f"history-{day}")
         if day == HISTORY_DAYS[-1]:
             home.ok("check", "raw", "--run-id", f"history-{day}")
@@ -328,15 +494,14 @@ def ledger_of(home: Home) -> Ledger:
 
 
 def test_every_raw_check_has_a_planted_fault() -> None:
-    assert set(RAW_FAULTS) == set(RAW)
+    assert {name.partition("__")[0] for name in RAW_FAULTS} == set(RAW)
 
 
-@pytest.mark.parametrize("contract", CONTRACTS)
-def test_good_files_pass_every_raw_check(loads: JudgedLoads, contract: str) -> None:
-    source = f"{contract}_healthy"
+@pytest.mark.parametrize("source", HEALTHY)
+def test_good_files_pass_every_raw_check(loads: JudgedLoads, source: str) -> None:
     assert loads.loads[source]["state"] == "accepted"
     assert loads.not_passed(source) == set()
-    assert set(loads.checks[source]) == {c.id for c in SUITES.raw[contract].checks}
+    assert set(loads.checks[source]) == checks_of(contract_of(source))
 
 
 def test_the_raw_gate_says_no_and_names_no_person(loads: JudgedLoads) -> None:
@@ -345,19 +510,23 @@ def test_the_raw_gate_says_no_and_names_no_person(loads: JudgedLoads) -> None:
     assert PERSON not in loads.message and PERSON not in json.dumps(loads.checks)
 
 
-@pytest.mark.parametrize("check_id", RAW)
+@pytest.mark.parametrize("source", RAW_FAULTS)
 def test_a_fault_file_turns_exactly_its_check_red(
-    loads: JudgedLoads, check_id: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    loads: JudgedLoads, source: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    also, blocks = RAW_FAULTS[check_id].also, SEVERITY[check_id] == "block"
-    assert loads.not_passed(check_id) == {check_id} | also
-    assert loads.checks[check_id][check_id]["state"] == ("failed" if blocks else "warned")
-    assert loads.loads[check_id]["state"] == ("refused" if blocks else "accepted")
-    assert set(loads.checks[check_id]) == {c.id for c in SUITES.raw[contract_of(check_id)].checks}
+    check_id = source.partition("__")[0]
+    also, blocks = RAW_FAULTS[source].also, SEVERITY[check_id] == "block"
+    assert loads.not_passed(source) == {check_id} | also
+    found = loads.checks[source][check_id]
+    assert found["state"] == ("failed" if blocks else "warned")
+    assert found["owner"] == (OWNER if OWNERS[check_id] == "source" else OWNERS[check_id])
+    assert loads.loads[source]["state"] == ("refused" if blocks else "accepted")
+    assert set(loads.checks[source]) == checks_of(contract_of(source))
 
-    monkeypatch.setattr(gate, "load_suites", lambda _: without(check_id))
-    [blind] = gate.check_raw([loads.under_judgement(check_id)], EXPECTATIONS).values()
+    monkeypatch.setattr(gate, "load_suites", lambda *_: without(check_id))
+    [blind] = gate.check_raw([loads.under_judgement(source)], EXPECTATIONS, STAGING).values()
     assert {r.check_id for r in blind.results if r.state != "passed"} == also
+    assert blind.executed == blind.declared == len(checks_of(contract_of(source))) - 1
     record_property("proven check", check_id)
 
 
@@ -427,7 +596,8 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "fct_ad_spend_rate_is_recent": mart(f"update {FACT} set fx_date = spend_date - 8 where {ONE}"),
     "fct_ad_spend_joins_lose_nothing": mart(f"update {FACT} set campaign_version_key = 'gone' where {ONE}"),
     "fct_ad_spend_is_not_in_the_future": mart(
-        f"update {FACT} set spend_date = date '2026-04-02', fx_date = date '2026-04-02' where {ONE}"
+        f"update {FACT} set spend_date = date '2026-04-02', fx_date = date '2026-04-02' where {ONE};"
+        " update metadata.dq_status set source_max_date = date '2026-04-02' where source_system = 'search_ads'"
     ),
     "fct_ad_spend_is_not_abandoned": mart(
         "update metadata.run_info set as_of = timestamp '2026-04-15 06:00';"
@@ -638,7 +808,7 @@ def test_a_changed_file_turns_exactly_its_check_red(
     candidate: Candidate, check_id: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     candidate.plant(MARTS_FAULTS[check_id].sql)
-    monkeypatch.setattr(gate, "load_suites", lambda _: SUITES)
+    monkeypatch.setattr(gate, "load_suites", lambda *_: SUITES)
     assert_exactly(candidate, check_id, candidate.judge())
     record_property("proven check", check_id)
 
@@ -648,7 +818,7 @@ def test_without_its_entry_a_marts_fault_passes_unnoticed(
     candidate: Candidate, check_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate.plant(MARTS_FAULTS[check_id].sql)
-    monkeypatch.setattr(gate, "load_suites", lambda _: without(check_id))
+    monkeypatch.setattr(gate, "load_suites", lambda *_: without(check_id))
     candidate.judge()
     assert not_passed(candidate.found()) == MARTS_FAULTS[check_id].also
 
@@ -704,15 +874,11 @@ def broken_check(expectations: Path) -> None:
 def test_a_raw_gate_that_cannot_judge_leaves_the_load_unjudged(home: Home, tmp_path: Path) -> None:
     home.drop("day.csv", sheet("performance_daily", "2026-01-04").text())
     assert home.extract().returncode == 0
-    suite = Path("raw") / "performance_daily.yml"
+    common = Path("raw") / "every_contract.yml"
     cases: list[tuple[Callable[[Path], object], int, str]] = [
-        (lambda e: (e / suite).unlink(), 1, "no expectations for performance_daily"),
-        # Nothing is judged with an empty list either, but it is the configuration that is wrong.
-        (
-            lambda e: (e / suite).write_text("contract: performance_daily\nchecks: []\n"),
-            2,
-            "raw/performance_daily.yml:2",
-        ),
+        (lambda e: (e / common).unlink(), 2, "raw/every_contract.yml:1: is missing"),
+        (lambda e: (e / common).write_text('contract: "*"\nchecks: []\n'), 2, "raw/every_contract.yml:2"),
+        (lambda e: (e / common).write_text(""), 2, "raw/every_contract.yml:1"),
         (broken_check, 1, "cannot_be_run: Conversion Error"),
     ]
     for change, exit_code, words in cases:
@@ -735,8 +901,8 @@ def test_a_published_table_without_expectations_is_red(candidate: Candidate, tmp
 
 # -- what is usual: the sandbox company's deliveries -----------------------------------------------------------------------
 
-USUAL = {"performance_daily_volume_is_usual", "performance_daily_newest_day_is_complete"}
-AMOUNTS = {"performance_daily_amounts_are_usual"}
+USUAL = {"volume_is_usual", "performance_daily_newest_day_is_complete"}
+AMOUNTS = {"performance_daily_amounts_are_usual", "amounts_are_possible"}
 DAILY = ("search_ads", "social_ads", "video_ads")
 
 
@@ -761,18 +927,22 @@ def judge_day(home: Home, company: Company, day: int, faults: tuple[str, ...] = 
 def test_faithful_deliveries_pass_and_faulty_ones_never(
     days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "load_suites", lambda _: SUITES)
+    monkeypatch.setattr(gate, "load_suites", lambda *_: SUITES)
     home, company = world.sandbox_home(tmp_path / "home"), Company()
 
     def planted(day: int, kind: str) -> dict[str, set[str]]:
         return judge_day(home, company, day, tuple(f"{kind}:{source}" for source in DAILY))
 
     assert judge_day(home, company, 1) == {}
-    for kind in ("hundredfold", "micros_as_units"):  # one earlier load is enough to see it
-        assert planted(2, kind) == dict.fromkeys(DAILY, AMOUNTS)
+
+    def assert_amounts_are_seen(day: int) -> None:
+        found = planted(day, "hundredfold")
+        assert set(found) == set(DAILY) and all(red and red <= AMOUNTS for red in found.values())
+        assert planted(day, "micros_as_units") == dict.fromkeys(DAILY, AMOUNTS)
+
+    assert_amounts_are_seen(2)  # one earlier load is enough
     for day in range(2, days + 1):
         assert judge_day(home, company, day) == {}
     assert planted(days + 1, "half_rows") == dict.fromkeys(DAILY, USUAL)
-    for kind in ("hundredfold", "micros_as_units"):
-        assert planted(days + 1, kind) == dict.fromkeys(DAILY, AMOUNTS)
+    assert_amounts_are_seen(days + 1)
     assert judge_day(home, company, days + 1) == {}

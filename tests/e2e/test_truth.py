@@ -228,6 +228,24 @@ def test_the_second_days_log_holds_every_kind_of_change(days: TwoDays) -> None:
     assert {"reported", "late", "restated", "withdrawn", "redelivered", "corrected"} <= kinds
 
 
+def test_freshness_is_the_same_wherever_it_is_said(days: TwoDays) -> None:
+    """A cost sheet with days between its shows is not late; file, command line and check agree on every source."""
+    said = {
+        row["source"]: (row["data until"], row["fresh within"], row["late since"])
+        for row in days.home.ok("sources", "--json")
+        if row["fresh within"] is not None
+    }
+    published = days.home.query(
+        "select distinct source_system, source_max_date::varchar, fresh_within_days, stale_since::varchar from metadata.dq_status"
+    )
+    assert said == {source: tuple(rest) for source, *rest in published}
+    assert said.keys() == {"search_ads", "social_ads", "video_ads", "trade_shows", "fx"}
+    assert all(late is None for _, _, late in said.values())
+    with world.installation(days.home) as here:
+        [check] = [c for c in here.ledger.checks("day2") if c["check_id"] == "fct_ad_spend_every_source_is_fresh"]
+    assert check["state"] == "passed"
+
+
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 _DECLARED = {

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import yaml
 from conftest import PROJECT, Home
 
 from onefunnel import pipeline
 from onefunnel.ledger import Load
 from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.world import FX, PLATFORMS
 
 Rows = list[tuple[Any, ...]]
 # What names the run itself, or speaks of runs: it must differ between two runs over the same data.
@@ -40,10 +42,12 @@ def settle(files: Iterable[Path]) -> None:
 
 
 def sandbox_home(path: Path) -> Home:
-    """A fresh installation that reads the sandbox company as the project declares it."""
+    """A fresh installation that reads the advertising of the sandbox company as the project declares it."""
     path.mkdir(parents=True)
     home = Home(path)
-    shutil.copyfile(PROJECT / "pipeline.yml", home.config)
+    declared = yaml.safe_load((PROJECT / "pipeline.yml").read_text())
+    declared["sources"] = {name: declared["sources"][name] for name in (*PLATFORMS, FX)}
+    home.config.write_text(yaml.safe_dump(declared, sort_keys=False))
     return home
 
 

@@ -60,7 +60,8 @@ METADATA = """
 create table r.metadata.run_info as
     select 'run-1' as run_id, timestamp '2026-01-05 06:00:00' as as_of, 'Sandbox GmbH' as company, 'EUR' as reporting_currency;
 create table r.metadata.dq_status as
-    select md5(m) as dq_status_key, m as mart, 'search_ads' as source_system, true as is_required, null::timestamp as stale_since,
+    select md5(m) as dq_status_key, m as mart, 'search_ads' as source_system, true as is_required,
+        (select max(spend_date) from r.marts.fct_ad_spend) as source_max_date, 3 as fresh_within_days, null::date as stale_since,
         false as is_never_delivered
     from (values ('fct_ad_spend'), ('dim_campaign')) t(m);
 create table r.metadata.dq_check_history as
@@ -75,10 +76,10 @@ create table r.metadata.row_ledger as
         0::bigint as row_difference
     from range(3) t(i);
 create table r.metadata.reconciliation as
-    select source_system, stream, 'spend_amount' as measure, sum(spend_amount) + 5 as control_amount,
+    select source_system, stream, currency, 'spend_amount' as measure, sum(spend_amount) + 5 as control_amount,
         sum(spend_amount) as fact_amount, 1::decimal(38, 6) as held_amount, 2::decimal(38, 6) as quarantined_amount,
         1::decimal(38, 6) as deduplicated_amount, 1::decimal(38, 6) as repeated_by_level_amount, 0::decimal(38, 6) as difference
-    from r.marts.fct_ad_spend where is_current group by source_system, stream;
+    from r.marts.fct_ad_spend where is_current group by source_system, stream, currency;
 create table r.metadata.quarantine_summary as
     select md5('q') as quarantine_key, 'search_ads' as source_system, 'daily' as stream, 'performance_daily' as contract,
         'bad_date' as reason, 'EUR' as currency, 1::bigint as quarantined_rows, 2::decimal(38, 6) as amount;
@@ -151,7 +152,10 @@ def test_a_warning_does_not_close_the_gate(healthy: Path, tmp_path: Path) -> Non
 def test_a_blocking_check_closes_the_gate(healthy: Path, tmp_path: Path) -> None:
     report = check_marts(seal(tmp_path, BLOCK_SQL, healthy / "revenue.duckdb"), EXPECTATIONS, RUN)
     assert not_passed(report) == {BLOCKED} and report.verdict == "fail"
-    assert report.first_failure and report.first_failure.samples == ("search_ads daily spend_amount",)
+    assert report.first_failure and report.first_failure.samples == (
+        "search_ads daily EUR spend_amount",
+        "search_ads daily USD spend_amount",
+    )
 
 
 PREVIOUS = {
@@ -215,7 +219,7 @@ def test_a_deleted_suite_is_red(healthy: Path, tmp_path: Path) -> None:
 
 
 def test_a_gate_without_checks_is_red(healthy: Path, tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
+    shutil.copytree(EXPECTATIONS / "raw", tmp_path / "raw")
     report = check_marts(healthy, tmp_path, RUN)
     assert report.verdict == "fail" and "gate_has_checks" in not_passed(report) and report.counts["executed"] == 0
 

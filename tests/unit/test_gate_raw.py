@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from onefunnel.errors import ConfigError
+from onefunnel.quality import gate
 from onefunnel.quality.gate import LoadUnderJudgement, check_raw
+from onefunnel.quality.pushdown import Judge
+from onefunnel.quality.raw_tables import lay_out
 from onefunnel.quality.results import GateReport
+from onefunnel.quality.suites import Suites
+from onefunnel.settings import load_contracts
 
-EXPECTATIONS = Path(__file__).parents[2] / "expectations"
+PROJECT = Path(__file__).parents[2]
+EXPECTATIONS = PROJECT / "expectations"
+CONTRACTS = load_contracts(PROJECT / "dbt_project")
 KNOWN_AT = "2026-01-05 06:00:00"
 ROWS = 200
 
@@ -29,17 +39,6 @@ COLUMNS: dict[str, dict[str, tuple[str, str, Any, Any]]] = {  # name: (type, val
         "currency": ("currency", "'EUR'", None, None),
         "spend_amount": ("amount", "'12.50'", "12.50", "12.50"),
         "clicks": ("integer", "'7'", "7", "7"),
-    },
-    "campaigns": {
-        "ad_account_id": ("text", "'acc-1'", None, None),
-        "campaign_id": ("text", "'c-' || i", None, None),
-        "started_on": ("date", "'2025-12-01'", "2025-12-01", "2025-12-01"),
-        "ended_on": ("date", "'2099-12-31'", "2099-12-31", "2099-12-31"),
-    },
-    "ad_accounts": {
-        "ad_account_id": ("text", "'acc-' || i", None, None),
-        "currency": ("currency", "'EUR'", None, None),
-        "time_zone": ("text", "'Europe/Berlin'", None, None),
     },
     "fx_rates": {
         "rate_date": ("date", "'2026-01-01'", "2026-01-01", "2026-01-01"),
@@ -145,13 +144,14 @@ def test_samples_are_keys_and_no_text_of_the_source_leaves_the_gate(tmp_path: Pa
 def judge_one(tmp_path: Path, plant: Callable[[Load], object], expectations: Path = EXPECTATIONS) -> GateReport:
     load = make_load("performance_daily", "one")
     plant(load)
-    return check_raw([load.land(tmp_path / "load")], expectations)["one"]
+    return check_raw([load.land(tmp_path / "load")], expectations, CONTRACTS)["one"]
 
 
-def write_suite(tmp_path: Path, checks: str, contract: str = "performance_daily") -> Path:
+def write_suite(tmp_path: Path, checks: str, contract: str = "*") -> Path:
     folder = tmp_path / "expectations" / "raw"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{contract}.yml").write_text(f"contract: {contract}\nchecks:\n{checks}")
+    name = "every_contract" if contract == "*" else contract
+    (folder / f"{name}.yml").write_text(f'contract: "{contract}"\nchecks:\n{checks}')
     return folder.parent
 
 
@@ -165,12 +165,30 @@ CHECK = """
 """
 
 
-def test_a_deleted_suite_is_red(tmp_path: Path) -> None:
-    expectations = write_suite(tmp_path, CHECK.format(id="other", what="sql: select 1 where false"), "fx_rates")
-    report = judge_one(tmp_path, lambda x: None, expectations)
-    assert report.verdict == "fail"
-    assert report.first_failure and report.first_failure.check_id == "contract_has_expectations"
-    assert report.declared == 0 and "gate_has_checks" in not_passed(report)
+def test_without_the_checks_of_every_contract_nothing_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = CHECK.format(id="of_contract", what="sql: select 1 where false")
+    with pytest.raises(ConfigError, match=r"every_contract\.yml:1: is missing"):
+        judge_one(tmp_path / "a", lambda x: None, write_suite(tmp_path, own, "performance_daily"))
+    monkeypatch.setattr(gate, "load_suites", lambda *_: Suites({}, {}))
+    report = judge_one(tmp_path / "b", lambda x: None)
+    assert report.verdict == "fail" and report.declared == 0 and "gate_has_checks" in not_passed(report)
+
+
+def test_a_contract_without_a_file_is_judged_by_the_checks_of_every_contract(tmp_path: Path) -> None:
+    common = "".join(CHECK.format(id=name, what="sql: select 1 from raw.load_values where false") for name in "ab")
+    report = judge_one(tmp_path, lambda x: None, write_suite(tmp_path, common))
+    assert [result.check_id for result in report.results] == ["a", "b"]
+    assert report.verdict == "pass" and report.declared == report.executed == 2
+
+
+def test_the_owner_of_a_source_is_told(tmp_path: Path) -> None:
+    checks = CHECK.format(id="mine", what="sql: select 1 from raw.load_records").replace("owner: data", "owner: source")
+    expectations = write_suite(tmp_path, checks + CHECK.format(id="ours", what="sql: select 1 where false"))
+    load = replace(make_load("fx_rates", "one").land(tmp_path / "load"), owner="finance")
+    report = check_raw([load], expectations, CONTRACTS)["one"]
+    assert {result.check_id: result.owner for result in report.results} == {"mine": "finance", "ours": "data"}
 
 
 def test_zero_rows_are_red_unless_the_stream_allows_them(tmp_path: Path) -> None:
@@ -273,8 +291,8 @@ def test_exactly_the_declared_share_of_the_usual_rows_is_too_few(tmp_path: Path,
 
     at = round(share * ROWS)
     assert at == pytest.approx(share * ROWS), "the boundary is a whole number of rows"
-    assert "performance_daily_volume_is_usual" in not_passed(judge_one(tmp_path / "at", left(at)))
-    assert "performance_daily_volume_is_usual" not in not_passed(judge_one(tmp_path / "above", left(at + 1)))
+    assert "volume_is_usual" in not_passed(judge_one(tmp_path / "at", left(at)))
+    assert "volume_is_usual" not in not_passed(judge_one(tmp_path / "above", left(at + 1)))
 
 
 def test_a_small_file_that_cannot_be_read_is_red(tmp_path: Path) -> None:
@@ -284,23 +302,68 @@ def test_a_small_file_that_cannot_be_read_is_red(tmp_path: Path) -> None:
         load.receipt["control"]["rows"] = 10
         spoil(load, "spend_amount", valid=0, invalid=10)
 
-    assert "performance_daily_required_values_are_readable" in not_passed(judge_one(tmp_path, small))
+    assert "values_are_readable" in not_passed(judge_one(tmp_path, small))
 
 
-def test_a_source_may_add_checks_of_its_own(tmp_path: Path) -> None:
-    expectations = write_suite(
-        tmp_path, CHECK.format(id="of_contract", what="sql: select * from raw.load_records where false")
-    )
+def test_a_contract_and_a_source_may_add_checks_of_their_own(tmp_path: Path) -> None:
+    expectations = write_suite(tmp_path, CHECK.format(id="of_all", what="sql: select 1 where false"))
+    write_suite(tmp_path, CHECK.format(id="of_contract", what="sql: select 1 where false"), "performance_daily")
+    write_suite(tmp_path, CHECK.format(id="of_another", what="sql: select 1"), "fx_rates")
     (expectations / "raw" / "search_ads.yml").write_text(
         "source: search_ads\nchecks:\n" + CHECK.format(id="of_source", what="sql: select 1 from raw.load_records")
     )
     report = judge_one(tmp_path, lambda x: None, expectations)
-    assert [result.check_id for result in report.results] == ["of_contract", "of_source"]
+    assert [result.check_id for result in report.results] == ["of_all", "of_contract", "of_source"]
     assert report.verdict == "pass" and not_passed(report) == {"of_source"}
+
+
+def test_values_are_read_as_the_load_declares_them(tmp_path: Path) -> None:
+    """Of each kind of column one value that reads and one that does not."""
+    text = {
+        "event_id": "'e' || i",
+        "event_type": "['Storno', 'n/a'][i + 1]",
+        "booked_at": "['09.01.2026 08:00', 'soon'][i + 1]",
+        "booked_at_utc": "['2026-01-09 07:00:00.000000', null][i + 1]",
+        "amount": "['EUR -1.234,50', 'many'][i + 1]",
+        "starts_on": "['31.01.2026', '2026-01-31'][i + 1]",
+    }
+    columns = {
+        "event_type": {"map": {"Storno": "reversal"}},
+        "amount": {"prefix": "EUR "},
+        "starts_on": {"format": "%d.%m.%Y"},
+    }
+    load = make_load("performance_daily", "one")
+    load.receipt |= {
+        "contract": "revenue_events",
+        "declaration": {
+            "dialect": {"decimal": ",", "grouping": ".", "null_words": ["", "n/a"]},
+            "columns": columns,
+        },
+    }
+    load.values, load.rows, load.history = text, 2, []
+    with Judge().database(":memory:", read_only=False, config={}) as database:
+        lay_out(database, load.land(tmp_path / "load"), CONTRACTS["revenue_events"])
+        select = "select _at, event_id, event_type, amount, starts_on, account_id from raw.load_values"
+        first, second = database.rows(f"{select} order by _line")
+    at = dt.datetime(2026, 1, 9, 7)  # noqa: DTZ001 (DuckDB's timestamps are UTC without saying so)
+    assert first == (at, "e0", "reversal", Decimal("-1234.5"), dt.date(2026, 1, 31), None)
+    assert second == (None, "e1", None, None, None, None)
+
+
+def test_personal_values_are_tokens_and_booleans_read_by_their_words(tmp_path: Path) -> None:
+    load = make_load("performance_daily", "one")
+    declared = {"is_test": {"map": {"ja": "true"}}, "email": {"from": "mail"}}
+    load.receipt |= {"contract": "leads", "declaration": {"columns": declared}}
+    load.values = {"lead_id": "'l' || i", "email_token": "'token'", "is_test": "['ja', 'false', 'perhaps'][i + 1]"}
+    load.rows, load.history = 3, []
+    with Judge().database(":memory:", read_only=False, config={}) as database:
+        lay_out(database, load.land(tmp_path / "load"), CONTRACTS["leads"])
+        rows = database.rows("select email_token, is_test, _at from raw.load_values order by _line")
+    assert rows == [("token", True, None), ("token", False, None), ("token", None, None)]
 
 
 def test_the_receipt_is_not_changed_by_judging(tmp_path: Path) -> None:
     load = make_load("fx_rates", "one").land(tmp_path / "load")
     before = copy.deepcopy(load.receipt)
-    check_raw([load], EXPECTATIONS)
+    check_raw([load], EXPECTATIONS, CONTRACTS)
     assert load.receipt == before

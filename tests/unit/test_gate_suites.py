@@ -42,7 +42,8 @@ def problems_of(tmp_path: Path, **files: str) -> list[str]:
     ("checks", "line", "words"),
     [
         (check(severity="critical"), 4, "'block', 'quarantine' or 'warn'"),
-        (check(owner="finance"), 5, "'sales', 'marketing' or 'data'"),
+        (check(owner="nobody"), 5, "'sales', 'marketing', 'finance', 'operations', 'data' or 'source'"),
+        (check(owner="source"), 5, "`owner: source` belongs to raw/"),
         (check().replace("    because: because of the test that reads it\n", ""), 3, "because: Field required"),
         (check().replace("    fix: nothing to do about it\n", ""), 3, "fix: Field required"),
         (check(what="expectation: expect_column_to_be_nice"), 3, "unknown expectation 'expect_column_to_be_nice'"),
@@ -81,8 +82,47 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     )
     assert [problem.split(":")[0] for problem in problems] == [
         "raw/c.yml", "raw/d.yml", "raw/e.yml", "marts/a.yml", "marts/a.yml", "marts/a.yml", "marts/b.yml",
+        "raw/every_contract.yml",
     ]  # fmt: skip
     assert any("the id two is already used in raw/c.yml:3" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("", 1, "a mapping with `checks:` was expected"),
+        ('contract: "*"\nchecks: []\n', 2, "at least 1 item"),
+        ('contract: "*"\n', 1, "checks: Field required"),
+        ("contract: *\nchecks: []\n", 1, "not valid YAML"),
+        ('contract: "**"\nchecks:' + check(), 1, "String should match"),
+        ("contract: leads\nchecks:" + check(), 1, "is called every_contract but speaks of leads"),
+        ('contract: "*"\nchecks:' + check(severity="critical"), 4, "'block', 'quarantine' or 'warn'"),
+        ('contract: "*"\nchecks:' + check() + check(), 10, "the id one is already used in raw/every_contract.yml:3"),
+    ],
+)
+def test_a_mistake_in_the_checks_of_every_contract_is_reported_with_its_line(
+    tmp_path: Path, text: str, line: int, words: str
+) -> None:
+    problems = problems_of(tmp_path, raw_every_contract=text)
+    assert any(words in p and p.startswith(f"raw/every_contract.yml:{line}:") for p in problems), problems
+
+
+def test_the_checks_of_every_contract_cannot_be_missing_or_stand_elsewhere(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, raw_all='contract: "*"\nchecks:' + check())
+    assert problems[0] == "raw/all.yml:1: the file is called all but speaks of every contract"
+    assert problems[1].startswith("raw/every_contract.yml:1: is missing")
+
+
+def test_a_file_of_an_unknown_contract_is_a_mistake(tmp_path: Path) -> None:
+    for name in ("every_contract", "leeds"):
+        contract = "*" if name == "every_contract" else name
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        (tmp_path / "raw" / f"{name}.yml").write_text(f'checks:{check(id=name)}\ncontract: "{contract}"\n')
+    assert set(load_suites(tmp_path).raw) == {"*", "leeds"}
+    with pytest.raises(ConfigError) as caught:
+        load_suites(tmp_path, ["leads"])
+    [problem] = caught.value.problems
+    assert problem.startswith("raw/leeds.yml:9: there is no contract leeds")
 
 
 def test_a_folder_without_expectations_is_a_mistake(tmp_path: Path) -> None:
@@ -93,7 +133,6 @@ def test_shipped_expectations_say_why_and_what_to_do() -> None:
     suites = load_suites(EXPECTATIONS)
     checks = [check for gate in (suites.raw, suites.marts) for suite in gate.values() for check in suite.checks]
     assert len(checks) == len({check.id for check in checks}) > 90
-    assert {check.owner for check in checks} <= {"sales", "marketing", "data"}
     assert all(check.because.endswith(".") and check.fix.endswith(".") for check in checks)
 
 

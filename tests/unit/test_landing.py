@@ -33,6 +33,7 @@ CONTRACT = Contract.model_validate(
             "amount": {"type": "amount"},
             "clicks": {"type": "integer"},
             "currency": {"type": "currency"},
+            "is_bot": {"type": "boolean"},
         },
     }
 )
@@ -67,6 +68,14 @@ def rows(folder: Path, part: str, *columns: str) -> list[tuple[Any, ...]]:
     if part == "records":  # a join at landing may change their order; `_line` keeps it
         table = table.sort_by([("_file_seq", "ascending"), ("_line", "ascending")])
     return list(zip(*(table[c].to_pylist() for c in columns), strict=True))
+
+
+def test_a_boolean_reads_by_two_words_and_its_sum_counts_the_true_ones(tmp_path):
+    stream = declared({"id": {"from": "id"}, "is_bot": {"from": "bot", "map": {"1": "true", "0": "false", "x": "?"}}})
+    words = ["true", "false", "1", "0", "1", "", "yes", "TRUE", "x"]
+    _, receipt = land(tmp_path, {"a.csv": "\n".join(["id,bot", *map("{0},{0}".format, words), ""]).encode()}, stream)
+    bots = receipt["control"]["columns"]["is_bot"]
+    assert (bots["sum"], bots["valid"], bots["invalid"], bots["null"]) == ("3", 5, 3, 1)
 
 
 def test_values_land_as_the_source_wrote_them(tmp_path):

@@ -64,6 +64,70 @@ def test_a_run_that_lost_its_lease_never_writes_again(ledger):
         ledger.record_publish("a", "hash")
 
 
+CHECK = {"check_id": "c", "subject": "one", "severity": "block", "owner": "data", "state": "passed"}
+COUNTS = {"load_id": "one", "extracted": 1, "loaded": 1, "deduplicated": 0, "quarantined": 0, "rejected": 0}
+WRITES_OF_A_RUN = {
+    "add_load": lambda ledger: ledger.add_load("a", receipt("two"), "p"),
+    "judge": lambda ledger: ledger.judge("one", "accepted", "gate", "fine", run_id="a"),
+    "set_run_extract": lambda ledger: ledger.set_run_extract("a", "s", "t", "one", "1 file"),
+    "set_run_loads": lambda ledger: ledger.set_run_loads("a", ["one"]),
+    "record_checks": lambda ledger: ledger.record_checks("a", "raw", [CHECK]),
+    "record_row_ledger": lambda ledger: ledger.record_row_ledger("a", [COUNTS]),
+    "record_publish": lambda ledger: ledger.record_publish("a", "hash"),
+}
+
+
+def content(ledger: Ledger) -> list[str]:
+    with sqlite3.connect(ledger.path) as db:
+        return list(db.iterdump())
+
+
+@pytest.mark.parametrize("write", WRITES_OF_A_RUN.values(), ids=WRITES_OF_A_RUN)
+def test_a_process_that_wakes_up_in_a_superseded_run_writes_nothing(ledger, write):
+    for run in ("a", "b"):
+        begin(ledger, run)
+    ledger.acquire_lease("a")
+    ledger.add_load("a", receipt("one"), "p")
+    before = content(ledger)
+    write(ledger)
+    assert content(ledger) != before, "while the run has the lease, this writes"
+
+    ledger.release_lease("a")
+    ledger.acquire_lease("b")
+    before = content(ledger)
+    with pytest.raises(Superseded, match="Run a was superseded"):
+        write(ledger)
+    assert content(ledger) == before
+    ledger.finish_run("b", "published")  # nobody holds the lease now, and it is not a's for all that
+    before = content(ledger)
+    with pytest.raises(Superseded):
+        write(ledger)
+    assert content(ledger) == before
+
+
+def test_a_human_judges_whoever_runs(ledger):
+    for run in ("a", "b"):
+        begin(ledger, run)
+    ledger.acquire_lease("a")
+    ledger.add_load("a", receipt("one"), "p")
+    ledger.release_lease("a")
+    ledger.acquire_lease("b")
+    assert ledger.judge("one", "refused", "by hand", "recalled")
+    assert ledger.judge("one", "accepted", "by hand", "it was right")
+    assert ledger.load("one").state == "accepted"
+
+
+def test_a_superseded_run_stays_superseded_however_it_ends(ledger):
+    for run in ("a", "b"):
+        begin(ledger, run)
+    ledger.acquire_lease("a")
+    ledger.start_step("a", "build")  # and killed
+    ledger.acquire_lease("b")
+    ledger.finish_run("a", "failed", "build", "red")
+    assert ledger.run("a").state == "superseded"
+    assert ledger.lease()["run_id"] == "b"
+
+
 def test_a_run_may_resume_when_nobody_ran_in_between(ledger):
     begin(ledger, "a")
     token = ledger.acquire_lease("a")
@@ -131,8 +195,9 @@ def test_unlock_is_recorded(ledger):
 
 def test_the_cursor_follows_accepted_loads_only(ledger):
     begin(ledger, "a")
+    ledger.acquire_lease("a")
     for name in ("one", "two"):
-        ledger.add_load(receipt(name), "p")
+        ledger.add_load("a", receipt(name), "p")
     assert ledger.accepted_files("s", "t") == {}
     ledger.judge("one", "accepted", "gate", "fine")
     ledger.judge("two", "refused", "gate", "bad")
@@ -143,7 +208,8 @@ def test_the_cursor_follows_accepted_loads_only(ledger):
 
 def test_a_load_is_recorded_once(ledger):
     begin(ledger, "a")
-    assert ledger.add_load(receipt("one"), "p") == ledger.add_load(receipt("one"), "p")
+    ledger.acquire_lease("a")
+    assert ledger.add_load("a", receipt("one"), "p") == ledger.add_load("a", receipt("one"), "p")
     assert len(ledger.loads()) == 1
     with pytest.raises(UsageError, match="no load 'x'"):
         ledger.load("x")
@@ -175,11 +241,12 @@ def test_a_newer_ledger_is_not_touched(ledger):
 def write_many(path: Path, locks: Path, n: int) -> None:
     own = Ledger(path, locks)
     for i in range(25):
-        own.add_load(receipt(f"{n}-{i}"), "p")
+        own.add_load("a", receipt(f"{n}-{i}"), "p")
 
 
 def test_many_processes_write_at_once(ledger):
     begin(ledger, "a")
+    ledger.acquire_lease("a")
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_many, args=(ledger.path, ledger.locks, n)) for n in range(4)]
     for writer in writers:
@@ -192,9 +259,10 @@ def test_many_processes_write_at_once(ledger):
 
 def test_a_gate_does_not_overrule_a_human_who_was_faster(ledger):
     begin(ledger, "a")
-    ledger.add_load(receipt("one"), "p")
+    ledger.acquire_lease("a")
+    ledger.add_load("a", receipt("one"), "p")
     ledger.judge("one", "refused", "by hand", "recalled")
-    assert not ledger.judge("one", "accepted", "gate", "fine", only_landed=True)
+    assert not ledger.judge("one", "accepted", "gate", "fine", run_id="a")
     assert ledger.load("one").state == "refused"
 
 

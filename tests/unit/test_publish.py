@@ -161,6 +161,23 @@ def test_old_versions_go_by_number_and_age_but_never_while_open(place):
     assert seen(paths) == "r4"
 
 
+def test_a_version_that_a_killed_publish_moved_and_never_recorded_is_collected(place):
+    home, paths, ledger = place
+    publish_new(place, "r1")
+    for run in ("dead", "overtaken", "alive"):
+        sealed_candidate(home, run)
+        paths.candidate(run).rename(paths.version(run))  # and killed here
+        if run == "dead":
+            ledger.finish_run(run, "failed", "publish", "killed")
+        else:
+            ledger.start_step(run, "publish")  # the next run takes over from a step that died
+    assert ledger.run("overtaken").state == "superseded"
+    assert publish.collect(paths, ledger, 5, dt.timedelta(0)) == []  # none of them ever was a version
+    assert sorted(p.name for p in paths.versions.iterdir()) == ["alive", "r1"]
+    assert publish.publish(paths, ledger, "alive")["run_id"] == "alive"  # repeated, it finds what it had moved
+    assert seen(paths) == "alive"
+
+
 def test_a_reader_cannot_touch_anything_but_the_published_file(place, tmp_path):
     publish_new(place, "r1")
     _, paths, _ = place

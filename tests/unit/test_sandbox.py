@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import hashlib
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -16,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import load_workbook
 
 from onefunnel.sandbox.company import FAULTS, Company
 from onefunnel.sandbox.plan import FLAWS
 from onefunnel.sandbox.rates import Converted, convert, half_away
 from onefunnel.sandbox.truth import SpendKey
-from onefunnel.settings import load_settings
+from onefunnel.settings import Stream, load_settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 MILLION = 1_000_000
@@ -411,19 +413,26 @@ def test_impossible_wishes_are_refused(tmp_path: Path) -> None:
         company.as_of(0)
 
 
+def header_of(path: Path, stream: Stream) -> list[str]:
+    """The names of a file's columns, by the standard library and pyarrow."""
+    if stream.format == "parquet":
+        return pq.read_schema(path).names
+    if stream.format == "ndjson":
+        return list(json.loads(path.read_text().splitlines()[0]))
+    if stream.format == "xlsx":
+        sheet = load_workbook(path, read_only=True)[str(stream.sheet)]
+        return [str(cell.value) for cell in next(sheet.iter_rows())]
+    return path.read_bytes().decode(stream.dialect.encoding).splitlines()[0].split(stream.dialect.delimiter)
+
+
 def test_pipeline_yml_declares_what_the_sandbox_writes(tmp_path: Path) -> None:
-    Company(scale=0.3).write_day(1, tmp_path / "drop")
+    Company(scale=0.2, business=True).write_day(1, tmp_path / "drop")
     sources = load_settings(PROJECT / "pipeline.yml", PROJECT / "dbt_project").sources
     for source in sources.values():
         for stream in source.streams.values():
             (path,) = (tmp_path / source.root).glob(stream.files)
-            if stream.format == "parquet":
-                header = pq.read_schema(path).names
-            else:
-                header = (
-                    path.read_bytes().decode(stream.dialect.encoding).splitlines()[0].split(stream.dialect.delimiter)
-                )
-            assert sorted(header) == sorted({c.from_ for c in stream.columns.values() if c.from_} | set(stream.ignore))
+            declared = {c.from_ for c in stream.columns.values() if c.from_} | set(stream.ignore)
+            assert sorted(header_of(path, stream)) == sorted(declared), path.name
     written = {(p.parent.name, p.name) for p in (tmp_path / "drop").rglob("*.*")}
     declared = {
         (Path(s.root).name, p.name)

@@ -23,8 +23,9 @@ from onefunnel.quality import raw_tables
 from onefunnel.quality.pushdown import CannotOpen, Database, Judge, Judged, Planned, safe_message
 from onefunnel.quality.raw_tables import LoadUnderJudgement
 from onefunnel.quality.results import CheckResult, GateReport, State
-from onefunnel.quality.suites import Check, Suite, load_suites
+from onefunnel.quality.suites import EVERY, Check, Suite, load_suites
 from onefunnel.quality.violations import NAMED, literal, quoted
+from onefunnel.settings import Contract
 
 __all__ = ["CheckResult", "GateReport", "LoadUnderJudgement", "check_marts", "check_raw"]
 
@@ -36,15 +37,17 @@ _LOCKED = {**_DEFAULTS, "enable_external_access": False, "lock_configuration": T
 _SHOWABLE = re.compile(r"[A-Za-z0-9_.:/ +-]{1,100}")
 
 
-def check_raw(loads: Sequence[LoadUnderJudgement], expectations: Path) -> dict[str, GateReport]:
+def check_raw(
+    loads: Sequence[LoadUnderJudgement], expectations: Path, contracts: Mapping[str, Contract]
+) -> dict[str, GateReport]:
     """Judge loads that are not judged yet; each has a report of its own, so one bad load refuses only itself.
 
     Raises:
-        ConfigError: the expectations cannot be read.
+        ConfigError: the expectations cannot be read, or those of every contract are missing.
     """
-    suites = load_suites(expectations)
+    suites = load_suites(expectations, contracts)
     judge = Judge()
-    return {load.load_id: _check_load(judge, load, _raw_suites(suites.raw, load)) for load in loads}
+    return {load.load_id: _check_load(judge, load, _raw_checks(suites.raw, load), contracts) for load in loads}
 
 
 def check_marts(candidate: Path, expectations: Path, run: Mapping[str, Any]) -> GateReport:
@@ -103,29 +106,29 @@ class _Work:
 # --- the raw gate ----------------------------------------------------------------------------------------------------
 
 
-def _raw_suites(raw: Mapping[str, Suite], load: LoadUnderJudgement) -> list[Suite]:
-    names = dict.fromkeys([load.receipt["contract"], load.receipt["source"]])
-    return [raw[name] for name in names if name in raw]
+def _raw_checks(raw: Mapping[str, Suite], load: LoadUnderJudgement) -> list[Check]:
+    """The checks of every contract, then those of the load's contract and of its source."""
+    names = dict.fromkeys([EVERY, load.receipt["contract"], load.receipt["source"]])
+    checks = [check for name in names if name in raw for check in raw[name].checks]
+    return [c.model_copy(update={"owner": load.owner}) if c.owner == "source" else c for c in checks]
 
 
-def _check_load(judge: Judge, load: LoadUnderJudgement, suites: Sequence[Suite]) -> GateReport:
+def _check_load(
+    judge: Judge, load: LoadUnderJudgement, checks: Sequence[Check], contracts: Mapping[str, Contract]
+) -> GateReport:
     work = _Work("raw", load.load_id)
-    contract = load.receipt["contract"]
-    if contract not in {suite.name for suite in suites}:
-        fix = f"Add or restore expectations/raw/{contract}.yml."
-        work.finding("contract_has_expectations", load.load_id, f"no expectations for {contract}", _VACUOUS, fix)
     _compare_parts(work, load)
-    declared = [check.id for suite in suites for check in suite.checks]
     try:
         with judge.database(":memory:", read_only=False, config=_DEFAULTS) as database:
-            raw_tables.lay_out(database, replace(load, folder=load.folder.resolve()))
-            _judge_load(work, database, load, suites)
+            contract = contracts[load.receipt["contract"]]
+            raw_tables.lay_out(database, replace(load, folder=load.folder.resolve()), contract)
+            _judge_load(work, database, load, checks)
     except (duckdb.Error, KeyError, TypeError, AttributeError) as error:
         observed = (
             safe_message(error) if isinstance(error, duckdb.Error) else "the receipt has another form than agreed"
         )
         work.finding("load_can_be_read", load.load_id, observed, "A load that cannot be read must not be built.")
-    return work.report(len(declared), None)
+    return work.report(len(checks), None)
 
 
 def _compare_parts(work: _Work, load: LoadUnderJudgement) -> None:
@@ -138,13 +141,11 @@ def _compare_parts(work: _Work, load: LoadUnderJudgement) -> None:
             work.finding("load_files_match_receipt", load.load_id, observed, "Loads are immutable.", "Land it again.")
 
 
-def _judge_load(work: _Work, database: Database, load: LoadUnderJudgement, suites: Sequence[Suite]) -> None:
+def _judge_load(work: _Work, database: Database, load: LoadUnderJudgement, checks: Sequence[Check]) -> None:
     allow_empty = database.rows("select allow_empty from raw.load_receipt")[0][0]
-    for suite in suites:
-        plan = _plan(work, database, suite, "raw", "load_records", {})
-        may_be_empty = {"load_records"} if allow_empty else set()
-        legal = {p.check.id for p in plan if suite.is_empty_legal(p.check) or p.table in may_be_empty}
-        _run(work, database, suite, plan, legal, load.load_id, lambda sql: raw_tables.reproduce(sql, load.folder))
+    plan = _plan(work, database, checks, load.load_id, "raw", "load_records", {})
+    legal = {"load_records"} if allow_empty else set()
+    _run(work, database, plan, legal, load.load_id, lambda sql: raw_tables.reproduce(sql, load.folder))
     empty = database.rows("select count(*) from raw.load_records")[0][0] == 0
     if empty and not allow_empty and not any(result.is_red for result in work.results):
         work.finding("load_has_rows", load.load_id, "0 rows, and no check objected", _VACUOUS)
@@ -182,9 +183,8 @@ def _judge_file(work: _Work, database: Database, suites: Mapping[str, Suite], ru
         if schema is None:
             _all_errors(work, suite, f"the table {suite.name} is not in the sealed file")
             continue
-        plan = _plan(work, database, suite, schema, suite.name, run)
-        legal = {planned.check.id for planned in plan if suite.is_empty_legal(planned.check)}
-        _run(work, database, suite, plan, legal, suite.name, lambda sql: sql)
+        plan = _plan(work, database, suite.checks, suite.name, schema, suite.name, run)
+        _run(work, database, plan, set(), suite.name, lambda sql: sql)
 
 
 def _compare_run(work: _Work, database: Database, tables: Mapping[str, str], run: Mapping[str, Any]) -> None:
@@ -209,14 +209,21 @@ def _error(check: Check, subject: str, observed: str) -> CheckResult:
 
 
 def _plan(
-    work: _Work, database: Database, suite: Suite, schema: str, default_table: str, run: Mapping[str, Any]
+    work: _Work,
+    database: Database,
+    checks: Sequence[Check],
+    subject: str,
+    schema: str,
+    default_table: str,
+    run: Mapping[str, Any],
 ) -> list[Planned]:
-    text = _text_of(database, schema)
+    searched = any("{text}" in (check.sql or "") for check in checks)
+    text = _text_of(database, schema) if searched else {}  # the catalogue is slow to ask
     plan = []
-    for check in suite.checks:
+    for check in checks:
         table = check.on or default_table
         if check.from_run is not None and check.from_run not in run:
-            work.results.append(_error(check, suite.name, f"the run does not say {check.from_run}"))
+            work.results.append(_error(check, subject, f"the run does not say {check.from_run}"))
             continue
         select = check.select(f"{schema}.{table}", text.get(table, "''"), run)
         approved = check.approval is not None and run.get(check.approval) is True
@@ -241,20 +248,19 @@ def _text_of(database: Database, schema: str) -> dict[str, str]:
 def _run(
     work: _Work,
     database: Database,
-    suite: Suite,
     plan: Sequence[Planned],
-    empty_is_legal: set[str],
+    may_be_empty: set[str],
     subject: str,
     shown: Callable[[str], str],
 ) -> None:
     """Let GX judge the plan, then look behind every answer."""
     judged = database.judge(plan)
     work.executed |= set(judged)
-    vacuous = _vacuous(database, plan, empty_is_legal)
+    vacuous = _vacuous(database, plan, may_be_empty)
     for planned in plan:
         check = planned.check
         answer = judged.get(check.id, Judged("error", "the check was declared but not executed"))
-        state, observed, samples = _look_behind(database, planned, answer, vacuous.get(check.id), suite.key)
+        state, observed, samples = _look_behind(database, planned, answer, vacuous.get(check.id))
         work.results.append(
             CheckResult(
                 check_id=check.id,
@@ -273,11 +279,12 @@ def _run(
         work.finding("executed_checks_are_declared", subject, f"{stranger} was executed but not declared", _VACUOUS)
 
 
-def _vacuous(database: Database, plan: Sequence[Planned], empty_is_legal: set[str]) -> dict[str, str]:
+def _vacuous(database: Database, plan: Sequence[Planned], may_be_empty: set[str]) -> dict[str, str]:
     """Checks that saw nothing: no rows, or no values in the columns they look at. One query per table."""
+    plan = [p for p in plan if not p.check.empty_is_legal and p.table not in may_be_empty]
     found: dict[str, str] = {}
     for table in dict.fromkeys(planned.qualified for planned in plan):
-        checks = [p for p in plan if p.qualified == table and p.check.id not in empty_is_legal]
+        checks = [p for p in plan if p.qualified == table]
         columns = list(dict.fromkeys(column for planned in checks for column in _looked_at(planned)))
         try:
             counted = ", ".join(["count(*)", *(f"count({quoted(column)})" for column in columns)])
@@ -300,7 +307,7 @@ def _looked_at(planned: Planned) -> list[str]:
 
 
 def _look_behind(
-    database: Database, planned: Planned, answer: Judged, vacuous: str | None, suite_key: str | None
+    database: Database, planned: Planned, answer: Judged, vacuous: str | None
 ) -> tuple[State, str, tuple[str, ...]]:
     """State, what was observed, and sample keys of one answered check."""
     if answer.outcome == "error":
@@ -317,12 +324,12 @@ def _look_behind(
         return "error", "failed, but its SQL finds no violation", ()
     state: State = "failed" if planned.check.severity == "block" and not planned.approved else "warned"
     observed = f"{count:,} violation{'s' if count != 1 else ''}{', approved by hand' if planned.approved else ''}"
-    return state, observed, _samples(database, planned, suite_key)
+    return state, observed, _samples(database, planned)
 
 
-def _samples(database: Database, planned: Planned, suite_key: str | None) -> tuple[str, ...]:
+def _samples(database: Database, planned: Planned) -> tuple[str, ...]:
     """Up to five keys of violating rows; a check that groups its rows may have none."""
-    key = planned.check.key or suite_key
+    key = planned.check.key
     if key is None:
         return ()
     try:

@@ -157,7 +157,7 @@ class Database:
                 expectations.append(_expectation(planned))
             except Exception as error:
                 refused[planned.check.id] = Judged("error", safe_message(error))
-        batch = asset.add_batch_definition_whole_table(name).get_batch()
+        batch = asset.get_batch(asset.build_batch_request())
         result = batch.validate(gx.ExpectationSuite(name, expectations=expectations), result_format="BOOLEAN_ONLY")
         return refused | dict(_outcome(item) for item in result.results)
 

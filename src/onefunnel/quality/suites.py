@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -28,8 +28,13 @@ from onefunnel.errors import ConfigError
 from onefunnel.quality.violations import NAMED, literal
 
 Severity = Literal["block", "quarantine", "warn"]
-Owner = Literal["sales", "marketing", "data"]
+# `source` stands for the owner that pipeline.yml declares for the source of a load.
+Owner = Literal["sales", "marketing", "finance", "operations", "data", "source"]
 Gate = Literal["raw", "marts"]
+
+# The contract that stands for all of them, and the name of its file.
+EVERY = "*"
+EVERY_FILE = "every_contract"
 
 MAX_BYTES = 256 * 1024
 BUILT_IN = frozenset({"table", "text"})
@@ -150,7 +155,7 @@ class SuiteFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     table: Name | None = None
-    contract: Name | None = None
+    contract: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]*)$", max_length=100)] | None = None
     source: Name | None = None
     key: str | None = None
     empty_is_legal: bool = False
@@ -165,6 +170,19 @@ class SuiteFile(BaseModel):
         return self
 
     @property
+    def resolved(self) -> tuple[Check, ...]:
+        """The checks, with what the file says where they say nothing."""
+        return tuple(
+            check.model_copy(
+                update={
+                    "key": check.key or self.key,
+                    "empty_is_legal": self.empty_is_legal if check.empty_is_legal is None else check.empty_is_legal,
+                }
+            )
+            for check in self.checks
+        )
+
+    @property
     def name(self) -> str:
         """The table, contract or source."""
         return self.table or self.contract or self.source or ""
@@ -172,18 +190,10 @@ class SuiteFile(BaseModel):
 
 @dataclass(frozen=True)
 class Suite:
-    """The checks of one table (marts) or of one contract or source (raw)."""
+    """The checks of one table (marts), or of one contract, one source or every contract (raw)."""
 
-    path: Path
-    gate: Gate
     name: str
-    key: str | None
-    empty_is_legal: bool
     checks: tuple[Check, ...]
-
-    def is_empty_legal(self, check: Check) -> bool:
-        """Whether the check may meet a table without rows."""
-        return self.empty_is_legal if check.empty_is_legal is None else check.empty_is_legal
 
 
 @dataclass(frozen=True)
@@ -199,8 +209,12 @@ class Suites:
         return [check.id for suite in suites.values() for check in suite.checks]
 
 
-def load_suites(expectations: Path) -> Suites:
+def load_suites(expectations: Path, contracts: Collection[str] | None = None) -> Suites:
     """Read all suites below `expectations/`.
+
+    Args:
+        expectations: the folder that holds raw/ and marts/.
+        contracts: the names of the staging contracts; a file of another contract would never be used.
 
     Raises:
         ConfigError: one or more files are wrong; all problems are listed with file and line.
@@ -212,9 +226,11 @@ def load_suites(expectations: Path) -> Suites:
     seen: dict[str, str] = {}
     found: dict[Gate, dict[str, Suite]] = {"raw": {}, "marts": {}}
     for gate, path in _files(expectations):
-        suite = _load_file(gate, path, expectations, problems, seen)
+        suite = _load_file(gate, path, expectations, problems, seen, contracts)
         if suite is not None:
             found[gate][suite.name] = suite
+    if not (expectations / "raw" / f"{EVERY_FILE}.yml").is_file():
+        problems.append(f"raw/{EVERY_FILE}.yml:1: is missing: without it a load of most contracts meets no check")
     if problems:
         raise ConfigError(problems, str(expectations), "mend these lines; expectations/README.md has the format")
     return Suites(found["raw"], found["marts"])
@@ -227,7 +243,14 @@ def _files(expectations: Path) -> Iterator[tuple[Gate, Path]]:
             yield gate, path
 
 
-def _load_file(gate: Gate, path: Path, root: Path, problems: list[str], seen: dict[str, str]) -> Suite | None:
+def _load_file(
+    gate: Gate,
+    path: Path,
+    root: Path,
+    problems: list[str],
+    seen: dict[str, str],
+    contracts: Collection[str] | None,
+) -> Suite | None:
     shown = path.relative_to(root).as_posix()
     tree = _parse(path, shown, problems)
     if tree is None:
@@ -240,9 +263,17 @@ def _load_file(gate: Gate, path: Path, root: Path, problems: list[str], seen: di
         return None
     if (gate == "marts") != (file.table is not None):
         problems.append(f"{shown}:1: a file in {gate}/ says `{'table' if gate == 'marts' else 'contract'}:`")
-    if file.name != path.stem:
-        problems.append(f"{shown}:1: the file is called {path.stem} but speaks of {file.name}")
-    return Suite(path, gate, file.name, file.key, file.empty_is_legal, tuple(file.checks))
+    if path.stem != (EVERY_FILE if file.name == EVERY else file.name):
+        subject = "every contract" if file.name == EVERY else file.name
+        problems.append(f"{shown}:1: the file is called {path.stem} but speaks of {subject}")
+    if file.contract not in (None, EVERY) and contracts is not None and file.contract not in contracts:
+        line = _line(tree, ["contract"])
+        problems.append(f"{shown}:{line}: there is no contract {file.contract}: these checks would never run")
+    for number, check in enumerate(file.checks):
+        if gate == "marts" and check.owner == "source":
+            line = _line(tree, ["checks", number, "owner"])
+            problems.append(f"{shown}:{line}: `owner: source` belongs to raw/: a published table has many sources")
+    return Suite(file.name, file.resolved)
 
 
 def _parse(path: Path, shown: str, problems: list[str]) -> Any:

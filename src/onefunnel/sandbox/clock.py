@@ -12,28 +12,33 @@ from onefunnel.errors import UsageError
 from onefunnel.sandbox.company import Company
 
 
-def next_day(home: Path, *, seed: int = 7, scale: float = 1.0, faults: Iterable[str] = ()) -> dict[str, Any]:
+def next_day(
+    home: Path, *, seed: int = 7, scale: float = 1.0, faults: Iterable[str] = (), business: bool = True
+) -> dict[str, Any]:
     """Let a day pass: write its files to `home/drop`, then move the clock.
 
     The clock is moved last, so a day whose writing was interrupted is written again, with the same bytes.
+
+    Args:
+        business: whether the company also has customers (see `Company`).
 
     Returns:
         {day, as_of (ISO, UTC), files}
 
     Raises:
-        UsageError: the installation's company has another seed or scale, or a fault is unknown.
+        UsageError: the installation's company is another one, or a fault is unknown.
     """
     clock = home / "sandbox.json"
-    state = (
-        json.loads(clock.read_text(encoding="utf-8")) if clock.exists() else {"seed": seed, "scale": scale, "day": 0}
-    )
-    if (state["seed"], state["scale"]) != (seed, scale):
+    wanted: dict[str, Any] = {"seed": seed, "scale": scale, **({"business": True} if business else {})}
+    state = json.loads(clock.read_text(encoding="utf-8")) if clock.exists() else wanted | {"day": 0}
+    if {name: state[name] for name in state if name != "day"} != wanted:
+        kind = "with" if state.get("business") else "without"
         raise UsageError(
-            f"This installation's company has seed {state['seed']} and scale {state['scale']}.",
+            f"This installation's company has seed {state['seed']} and scale {state['scale']}, {kind} a business.",
             where=str(clock),
             do="Use another ONEFUNNEL_HOME for another company.",
         )
-    company = Company(seed=seed, scale=scale)
+    company = Company(seed=seed, scale=scale, business=business)
     day = int(state["day"]) + 1
     try:
         files = company.write_day(day, home / "drop", faults)

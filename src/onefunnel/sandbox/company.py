@@ -3,6 +3,9 @@
 The caller keeps the clock: days are numbered from 1 and are written in order. Everything follows from the seed, the
 scale and the start, so two companies with the same three write the same bytes and know the same truth.
 
+With `business=True` the company also sells: CRM, web log, mailings, events and finance are written too, and
+`business_truth` says what must come out of them.
+
 Example:
     company = Company(seed=7)
     company.write_day(1, drop_root)         # sixty days of history
@@ -19,6 +22,12 @@ from functools import cached_property
 from pathlib import Path
 
 from onefunnel.sandbox import files
+from onefunnel.sandbox.business import flaws as business_flaws
+from onefunnel.sandbox.business.business import Business
+from onefunnel.sandbox.business.delivery import Files
+from onefunnel.sandbox.business.streams import STREAMS
+from onefunnel.sandbox.business.truth import BusinessTruth
+from onefunnel.sandbox.business.writing import FILE_FAULTS as BUSINESS_FILE_FAULTS
 from onefunnel.sandbox.plan import FLAWS, Flaw
 from onefunnel.sandbox.rates import Rate
 from onefunnel.sandbox.simulation import Simulation
@@ -28,6 +37,8 @@ from onefunnel.sandbox.world import FX, PLATFORMS, SEARCH
 # The quarter's last day, so that the history crosses month ends and the clock changes of both continents.
 DEFAULT_START = dt.date(2026, 3, 31)
 FAULTS: dict[str, str] = FLAWS | files.FILE_FAULTS
+BUSINESS_FAULTS: dict[str, str] = business_flaws.KINDS | BUSINESS_FILE_FAULTS
+SPEND_HISTORY_DAYS, BUSINESS_HISTORY_DAYS = 60, 730
 _TOLERATED = frozenset({"undeclared_column"})  # the file is read all the same
 
 
@@ -36,22 +47,30 @@ class Company:
     """A company by seed, scale (1 = 72 rows of spend a day) and start (the last spend day of day 1's history).
 
     Attributes:
-        history_days: spend days that day 1 delivers at once.
+        history_days: days that day 1 delivers at once; None: 60 of spend alone, 730 of a whole business.
+        business: whether the company also has customers, and not only costs.
     """
 
     seed: int = 7
     scale: float = 1.0
     start: dt.date = DEFAULT_START
-    history_days: int = 60
+    history_days: int | None = None
+    business: bool = False
 
     def __post_init__(self) -> None:
-        if self.scale <= 0 or self.history_days < 1:
+        if self.scale <= 0 or (self.history_days is not None and self.history_days < 1):
             raise ValueError("scale must be above 0 and history_days at least 1")
 
     @cached_property
     def simulation(self) -> Simulation:
         """What happens in the company, day by day."""
-        return Simulation(self.seed, self.scale, self.start, self.history_days)
+        usual = BUSINESS_HISTORY_DAYS if self.business else SPEND_HISTORY_DAYS
+        return Simulation(self.seed, self.scale, self.start, self.history_days or usual, sells=self.business)
+
+    @cached_property
+    def business_files(self) -> Files:
+        """The files of CRM, web log, mailings, events, finance and calendars."""
+        return Files(Business(self.simulation))
 
     def as_of(self, day_number: int) -> dt.datetime:
         """When the files of a day are complete: 06:00 UTC of the next morning, when the day is over in every zone."""
@@ -73,6 +92,22 @@ class Company:
             raise ValueError(f"{', '.join(refused)} must be refused: ask for the truth of the day before")
         return Truth(self.simulation, day_number, flaws)
 
+    def business_truth(self, day_number: int, faults: Iterable[str] = ()) -> BusinessTruth:
+        """What a reader of the files of days 1 to `day_number` must see of the business.
+
+        `faults` are flaws of single records that the last of these days was written with.
+
+        Raises:
+            ValueError: the company has no business, or a fault of a whole file: it must be refused.
+        """
+        if not self.business:
+            raise ValueError("this company has costs only: make it with business=True")
+        _, records, whole = self._by_side(faults)
+        refused = sorted({kind for kinds in whole.values() for kind in kinds} - _TOLERATED)
+        if refused:
+            raise ValueError(f"{', '.join(refused)} must be refused: ask for the truth of the day before")
+        return BusinessTruth(self.business_files, _day(day_number), records)
+
     def write_day(self, day_number: int, drop_root: Path, faults: Iterable[str] = ()) -> list[Path]:
         """Write what the platforms deliver on a day into `drop_root/<source>/`; the files of this day.
 
@@ -85,7 +120,8 @@ class Company:
         Raises:
             ValueError: an unknown fault, or a source that has no file on this day to plant it in.
         """
-        flaws, whole = self._planted(_day(day_number), faults)
+        spend_faults, planted, file_faults = self._by_side(faults)
+        flaws, whole = self._planted(_day(day_number), spend_faults)
         written: list[Path] = []
         for source in PLATFORMS:
             if self.simulation.has_delivery(source, day_number):
@@ -94,7 +130,35 @@ class Company:
         written += self._write_rates(day_number, drop_root, whole.pop(FX, set()))
         if whole:
             raise ValueError(f"no file of {', '.join(sorted(whole))} on day {day_number} to plant a fault in")
-        return [*written, *self._write_full_lists(day_number, drop_root)]
+        written += self._write_full_lists(day_number, drop_root)
+        if self.business:
+            written += self.business_files.write(day_number, drop_root, planted, file_faults)
+        return written
+
+    def _by_side(
+        self, faults: Iterable[str]
+    ) -> tuple[list[str], dict[str, tuple[str, ...]], dict[str, frozenset[str]]]:
+        """The faults of the spend side, and those of the business: flaws of records and faults of files by stream.
+
+        A fault of the business is written as `kind:source.stream`.
+        """
+        spend: list[str] = []
+        records: dict[str, tuple[str, ...]] = {}
+        whole: dict[str, frozenset[str]] = {}
+        for fault in faults:
+            kind, _, where = fault.partition(":")
+            source, dot, name = where.partition(".")
+            if not dot:
+                spend.append(fault)
+            elif not self.business or name not in STREAMS or STREAMS[name].source != source:
+                raise ValueError(f"unknown fault {fault!r}: no stream {where} is written")
+            elif kind in business_flaws.KINDS:
+                records[name] = (*records.get(name, ()), kind)
+            elif kind in BUSINESS_FILE_FAULTS:
+                whole[name] = whole.get(name, frozenset()) | {kind}
+            else:
+                raise ValueError(f"unknown fault {fault!r}: known are {', '.join(BUSINESS_FAULTS)}")
+        return spend, records, whole
 
     def _write_rates(self, day_number: int, drop_root: Path, faults: set[str]) -> list[Path]:
         day = self.simulation.date_of(day_number)

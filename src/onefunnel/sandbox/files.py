@@ -72,10 +72,10 @@ def write_performance(delivery: Delivery, folder: Path, faults: frozenset[str]) 
         else:
             _write_text(temporary, _SHAPES[delivery.platform.source], records, faults)
 
-    _replace(path, fill)
+    replace_file(path, fill)
     if "renamed_copy" in faults:
         copy = path.with_stem(f"{path.stem}_copy")
-        _replace(copy, lambda temporary: temporary.write_bytes(path.read_bytes()))
+        replace_file(copy, lambda temporary: temporary.write_bytes(path.read_bytes()))
         return [path, copy]
     return [path]
 
@@ -374,7 +374,7 @@ def _write_list(path: Path, source: str, header: tuple[str, ...], rows: Iterable
             writer.writerow(header)
             writer.writerows(rows)
 
-    _replace(path, fill)
+    replace_file(path, fill)
     return path
 
 
@@ -383,7 +383,7 @@ def _truncate(path: Path, cut: int) -> None:
         handle.truncate(max(0, path.stat().st_size - cut))
 
 
-def _replace(path: Path, fill: Callable[[Path], object]) -> None:
+def replace_file(path: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` write a hidden temporary file and rename it to `path`, unless `path` already holds the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from onefunnel.sandbox.events import SETTLED_AFTER_DAYS, Cell, Event, Row, spend_cell
@@ -15,6 +15,7 @@ from onefunnel.sandbox.world import PLATFORMS, SEARCH, SHOWS, SOCIAL, VIDEO, Cam
 
 FLAWED_SHARE_PER_MILLE = 3
 _CACHED_ROWS = 300_000
+_SELLERS_BUDGET_DIVISOR = 40
 # The history's flaws, as many as the share allows, in this order. Later, every third day has the next of the cycle.
 _HISTORY_FLAWS = (
     (SEARCH, "unparseable_amount"),
@@ -52,12 +53,19 @@ class Rename(NamedTuple):
 
 @dataclass(frozen=True)
 class Simulation:
-    """A company by seed and size. Day 1 is `start`, delivering `history_days` of history, day n is n - 1 days later."""
+    """A company by seed and size. Day 1 is `start`, delivering `history_days` of history, day n is n - 1 days later.
+
+    Attributes:
+        sells: the company has customers too: budgets are a fortieth, in proportion to what it earns, and campaigns of
+            the search and social accounts beyond the first are named after their account, so that a name in a link
+            means one campaign.
+    """
 
     seed: int
     scale: float
     start: dt.date
     history_days: int
+    sells: bool = False
     _cells: dict[tuple[str, int, dt.date], Cell] = field(default_factory=dict, init=False, repr=False, compare=False)
     _flaws: dict[int, tuple[Flaw, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _campaigns: dict[tuple[str, int], tuple[Campaign, ...]] = field(
@@ -84,8 +92,19 @@ class Simulation:
         key = (platform.source, account_number)
         if key not in self._campaigns:
             count = max(3, round(platform.campaigns * self.scale))
-            self._campaigns[key] = campaigns_of(platform, account_number, count, self.first_day)
+            self._campaigns[key] = self._of_seller(
+                campaigns_of(platform, account_number, count, self.first_day),
+                f" ({platform.accounts[account_number].name})" if account_number and platform.source != VIDEO else "",
+            )
         return self._campaigns[key]
+
+    def _of_seller(self, campaigns: tuple[Campaign, ...], suffix: str = "") -> tuple[Campaign, ...]:
+        if not self.sells:
+            return campaigns
+        return tuple(
+            replace(c, first_name=c.first_name + suffix, budget_micro=c.budget_micro // _SELLERS_BUDGET_DIVISOR)
+            for c in campaigns
+        )
 
     def cell(self, platform: Platform, account_number: int, spend_date: dt.date) -> Cell:
         """The log of one account-day."""
@@ -93,7 +112,7 @@ class Simulation:
         found = self._cells.get(key)
         if found is None:
             if platform.source == SHOWS:
-                campaigns = shows_on(spend_date, max(1, round(self.scale)), self.first_day)
+                campaigns = self._of_seller(shows_on(spend_date, max(1, round(self.scale)), self.first_day))
             else:
                 campaigns = self.campaigns(platform, account_number)
             found = spend_cell(self.seed, platform, platform.accounts[account_number], campaigns, spend_date)

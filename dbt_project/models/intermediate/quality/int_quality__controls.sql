@@ -3,16 +3,17 @@ with
 
 covers as (
     select * from {{ ref('int_conformed__covers') }}
-    where contract = 'performance_daily'
+    where contract in ('{{ reconciled_measures().keys() | join("', '") }}')
 ),
 
 cells as (
     select * from {{ ref('int_conformed__cells') }}
-    where contract = 'performance_daily'
+    where contract in ('{{ reconciled_measures().keys() | join("', '") }}')
 ),
 
 summed as (
     select
+        cells.contract,
         cells.source_system,
         cells.stream,
         covers.control_currency as currency,
@@ -20,21 +21,23 @@ summed as (
         sum(covers.control_rows) as control_rows
     from cells
     inner join covers
-        on cells._load_id = covers._load_id
+        on cells.contract = covers.contract
+        and cells._load_id = covers._load_id
         and cells._cell = covers._cell
         and cells._file_seq = covers._file_seq
     where cells.is_current
-    group by cells.source_system, cells.stream, covers.control_currency
+    group by cells.contract, cells.source_system, cells.stream, covers.control_currency
 ),
 
 counted as (
     select
         *,
-        sum(control_rows) over (partition by source_system, stream) as rows_of_stream
+        sum(control_rows) over (partition by contract, source_system, stream) as rows_of_stream
     from summed
 )
 
 select
+    contract,
     source_system,
     stream,
     currency,

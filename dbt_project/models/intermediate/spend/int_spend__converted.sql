@@ -44,6 +44,6 @@ select
 from without_empty_residuals as spend
 inner join rates
     on spend.currency = rates.currency
-    and spend.spend_date = rates.spend_date
+    and spend.spend_date = rates.wanted_on
     and spend.known_from < rates.known_to
     and spend.known_to > rates.known_from

@@ -1,7 +1,15 @@
 with
 
-spend as (
-    select min(spend_date) as first_date, max(spend_date) as last_date from {{ ref('int_conformed__performance_daily') }}
+spoken_of as (
+    select spend_date as first_date, spend_date as last_date from {{ ref('int_conformed__performance_daily') }}
+    union all
+    select booked_date as first_date, booked_date as last_date from {{ ref('int_revenue__events') }}
+    union all
+    select period_start as first_date, period_end as last_date from {{ ref('int_plan__values') }}
+),
+
+facts as (
+    select min(first_date) as first_date, max(last_date) as last_date from spoken_of
 ),
 
 bounds as (
@@ -11,7 +19,7 @@ bounds as (
             coalesce(last_date, cast({{ as_of() }} as date)),
             cast({{ dbt.dateadd('day', -1, dbt.dateadd('year', 1, "date_trunc('year', " ~ as_of() ~ ")")) }} as date)
         ) as last_date
-    from spend
+    from facts
 ),
 
 digits as (

@@ -1,6 +1,24 @@
 {% set feeds = {
     'fct_ad_spend': ['performance_daily', 'fx_rates', 'ad_accounts', 'campaigns'],
     'dim_campaign': ['campaigns', 'performance_daily'],
+    'dim_account': ['accounts', 'users', 'territories'],
+    'dim_rep': ['users', 'territory_assignments', 'territories'],
+    'dim_territory': ['territories', 'users'],
+    'dim_product': ['products'],
+    'fct_opportunity': [
+        'opportunities', 'opportunity_changes', 'opportunity_contacts', 'contacts', 'accounts', 'users', 'territory_assignments',
+        'fx_rates',
+    ],
+    'fct_revenue': [
+        'revenue_events', 'opportunities', 'opportunity_changes', 'accounts', 'products', 'users', 'territory_assignments', 'fx_rates',
+    ],
+    'fct_revenue_share': ['revenue_events', 'opportunity_splits', 'opportunities', 'opportunity_changes', 'users', 'fx_rates'],
+    'fct_plan': ['plan_values', 'budgets', 'users', 'territories', 'fx_rates'],
+    'fct_plan_daily': ['plan_values', 'budgets', 'users', 'territory_assignments', 'holidays', 'working_hours', 'fx_rates'],
+    'rpt_plan': [
+        'plan_values', 'revenue_events', 'opportunity_splits', 'opportunities', 'opportunity_changes', 'users', 'territory_assignments',
+        'holidays', 'working_hours', 'fx_rates',
+    ],
 } -%}
 
 with

@@ -8,10 +8,9 @@ quarantined as (
 
 unconverted as (
     select
-        source_system, stream, 'performance_daily' as contract, 'missing_fx_rate' as reason, 'currency' as column_name,
-        spend_amount as amount, currency, known_from as known_at
-    from {{ ref('int_spend__unconverted') }}
-    where is_current
+        source_system, stream, contract, reason, case when reason = 'missing_fx_rate' then 'currency' else 'booked_at' end as column_name,
+        amount, currency, known_at
+    from {{ ref('int_fx__unconverted') }}
 ),
 
 waiting as (

@@ -4,42 +4,56 @@ with
 
 cells as (
     select * from {{ ref('int_conformed__cells') }}
-    where contract = 'performance_daily'
+    where contract in ('{{ reconciled_measures().keys() | join("', '") }}')
         and is_current
 ),
 
 deduplicated as (
     select * from {{ ref('int_quality__deduplicated') }}
-    where contract = 'performance_daily'
+    where contract in ('{{ reconciled_measures().keys() | join("', '") }}')
         and not is_covered_again
 ),
 
 parts as (
-    select source_system, stream, currency, 'control' as part, control_amount as amount from {{ ref('int_quality__controls') }}
+    select contract, source_system, stream, currency, 'control' as part, control_amount as amount from {{ ref('int_quality__controls') }}
     union all
-    select source_system, stream, currency, 'fact' as part, spend_amount as amount from {{ ref('fct_ad_spend') }}
+    select 'performance_daily' as contract, source_system, stream, currency, 'fact' as part, spend_amount as amount
+    from {{ ref('fct_ad_spend') }}
     where is_current
     union all
-    select source_system, stream, currency, 'held' as part, spend_amount as amount from {{ ref('int_spend__unconverted') }}
-    where is_current
+    select 'revenue_events' as contract, source_system, stream, currency, 'fact' as part, booked_amount as amount
+    from {{ ref('fct_revenue') }}
     union all
-    select source_system, stream, currency, 'quarantined' as part, amount from {{ ref('int_quality__quarantined') }}
-    where contract = 'performance_daily'
+    select 'opportunities' as contract, source_system, stream, currency, 'fact' as part, opportunity_amount as amount
+    from {{ ref('fct_opportunity') }}
     union all
-    select deduplicated.source_system, deduplicated.stream, deduplicated.currency, 'deduplicated' as part, deduplicated.amount
+    select contract, source_system, stream, currency, 'held' as part, amount from {{ ref('int_fx__unconverted') }}
+    where is_left_out
+        and contract in ('{{ reconciled_measures().keys() | join("', '") }}')
+    union all
+    select contract, source_system, stream, currency, 'quarantined' as part, amount from {{ ref('int_quality__quarantined') }}
+    where contract in ('{{ reconciled_measures().keys() | join("', '") }}')
+    union all
+    select
+        deduplicated.contract, deduplicated.source_system, deduplicated.stream, deduplicated.currency, 'deduplicated' as part,
+        deduplicated.amount
     from deduplicated
     inner join cells
-        on deduplicated._load_id = cells._load_id
+        on deduplicated.contract = cells.contract
+        and deduplicated._load_id = cells._load_id
         and deduplicated._cell = cells._cell
     union all
+    select contract, source_system, stream, currency, 'deduplicated' as part, amount from {{ ref('int_quality__repeated') }}
+    union all
     -- the same money delivered at a level and again at its parts is in the fact once
-    select source_system, stream, currency, 'repeated_by_level' as part, spend_amount_of_parts as amount
+    select 'performance_daily' as contract, source_system, stream, currency, 'repeated_by_level' as part, spend_amount_of_parts as amount
     from {{ ref('int_spend__levels') }}
     where known_to = {{ end_of_time() }}
 ),
 
 summed as (
     select
+        contract,
         source_system,
         stream,
         coalesce(currency, 'unknown') as currency,
@@ -47,14 +61,20 @@ summed as (
         coalesce(sum(amount) filter (where part = '{{ part }}'), 0) as {{ part }}_amount{{ ',' if not loop.last }}
         {%- endfor %}
     from parts
-    group by source_system, stream, coalesce(currency, 'unknown')
+    group by contract, source_system, stream, coalesce(currency, 'unknown')
 )
 
 select
     cast(source_system as {{ dbt.type_string() }}) as source_system,
     cast(stream as {{ dbt.type_string() }}) as stream,
     cast(currency as {{ dbt.type_string() }}) as currency,
-    cast('spend_amount' as {{ dbt.type_string() }}) as measure,
+    cast(
+        case contract
+            {%- for contract, measure in reconciled_measures().items() %}
+            when '{{ contract }}' then '{{ measure }}'
+            {%- endfor %}
+        end as {{ dbt.type_string() }}
+    ) as measure,
     cast(control_amount as decimal(38, 6)) as control_amount,
     cast(fact_amount as decimal(38, 6)) as fact_amount,
     cast(held_amount as decimal(38, 6)) as held_amount,

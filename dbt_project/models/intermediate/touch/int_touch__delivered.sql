@@ -1,0 +1,53 @@
+-- Touches of every kind in one shape; nothing is left out here, what does not count in a path says so.
+with
+
+web as (
+    {{ current_records('web_touches') }}
+),
+
+email as (
+    {{ current_records('email_touches') }}
+),
+
+event as (
+    {{ current_records('event_touches') }}
+),
+
+united as (
+    select
+        source_system, touch_id, occurred_at, touch_type, 'web' as medium_kind, visitor_id_token, email_token, lead_id,
+        cast(null as {{ dbt.type_string() }}) as contact_id, cast(null as {{ dbt.type_string() }}) as crm_campaign_id,
+        utm_source, utm_medium, utm_campaign, utm_id, click_id_kind, referrer, landing_page,
+        coalesce(is_bot, false) as is_automated, experiment_id, variant, _load_id
+    from web
+
+    union all
+
+    select
+        source_system, touch_id, occurred_at, touch_type, 'email' as medium_kind, null as visitor_id_token, email_token, lead_id,
+        contact_id, crm_campaign_id,
+        null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
+        null as landing_page, coalesce(is_automated, false) as is_automated, null as experiment_id, null as variant, _load_id
+    from email
+
+    union all
+
+    select
+        source_system, touch_id, occurred_at, touch_type, 'event' as medium_kind, null as visitor_id_token, email_token, lead_id,
+        contact_id, crm_campaign_id,
+        null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
+        null as landing_page, false as is_automated, null as experiment_id, null as variant, _load_id
+    from event
+)
+
+select
+    {{ surrogate_key(['source_system', 'touch_id']) }} as touch_key,
+    united.*,
+    -- the order of touches in one second: what asks more of a person comes later
+    case touch_type
+        when 'visit' then 10 when 'form' then 20 when 'click' then 30 when 'reply' then 40 when 'registered' then 50
+        when 'attended' then 60 else 90
+    end as touch_type_rank,
+    touch_type in ('visit', 'form', 'click', 'reply', 'registered', 'attended') as is_response
+from united
+where occurred_at <= {{ as_of() }}
