@@ -10,11 +10,11 @@ owners as (
 ),
 
 users as (
-    {{ current_records('users') }}
+    {{ one_record_each('users') }}
 ),
 
 activities as (
-    {{ current_records('activities') }}
+    {{ one_record_each('activities') }}
 ),
 
 spans as (
