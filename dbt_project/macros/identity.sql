@@ -12,8 +12,8 @@
     known as (
         select source_system, {{ id }} as id, merged_into_id
         from (
-            {{ current_records(contract) }}
-        ) as current_records
+            {{ one_record_each(contract) }}
+        ) as records
     ),
 
     hops_0 as (

@@ -1,11 +1,11 @@
 with
 
 lead_changes as (
-    {{ current_records('lead_changes') }}
+    {{ one_record_each('lead_changes') }}
 ),
 
 opportunity_changes as (
-    {{ current_records('opportunity_changes') }}
+    {{ one_record_each('opportunity_changes') }}
 ),
 
 records as (

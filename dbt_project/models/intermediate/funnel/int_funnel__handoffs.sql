@@ -10,11 +10,11 @@ owners as (
 ),
 
 users as (
-    {{ current_records('users') }}
+    {{ one_record_each('users') }}
 ),
 
 activities as (
-    {{ current_records('activities') }}
+    {{ one_record_each('activities') }}
 ),
 
 spans as (
@@ -23,8 +23,7 @@ spans as (
         opens_at,
         closes_at,
         60 * business_minutes_before as seconds_before,
-        60 * (business_minutes_before + business_minutes) as seconds_after,
-        coalesce(lead(opens_at) over (partition by calendar order by opens_at), {{ end_of_time() }}) as next_opens_at
+        60 * (business_minutes_before + business_minutes) as seconds_after
     from {{ ref('int_calendar__spans') }}
     where is_working_day
 ),
@@ -167,35 +166,118 @@ timed as (
         and assignments.owner_id = users.user_id
 ),
 
+moments as (
+    {%- for moment in ['entered', 'assigned', 'first_response'] %}
+    select source_system, journey_id, row_no, calendar, '{{ moment }}' as moment, {{ moment }}_at as happened_at
+    from timed
+    where {{ moment }}_at is not null
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+-- Moments and openings in one line of time per calendar: the last opening before a moment is the running maximum. A join
+-- over the interval would compare every moment with every day.
+time_line as (
+    select
+        source_system, journey_id, row_no, calendar, moment, happened_at, 1 as is_moment, cast(null as timestamp) as opens_at,
+        cast(null as timestamp) as closes_at, cast(null as bigint) as seconds_before
+    from moments
+
+    union all
+
+    select
+        null as source_system, null as journey_id, null as row_no, calendar, null as moment, opens_at as happened_at, 0 as is_moment,
+        opens_at, closes_at, seconds_before
+    from spans
+),
+
+after_openings as (
+    select
+        source_system,
+        journey_id,
+        row_no,
+        moment,
+        is_moment,
+        happened_at,
+        {%- for value in ['opens_at', 'closes_at', 'seconds_before'] %}
+        max({{ value }}) over (
+            partition by calendar order by happened_at, is_moment rows unbounded preceding
+        ) as {{ value }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from time_line
+),
+
 -- the reading of the assignee's business clock at each moment: seconds that the office had been open until then
+readings as (
+    select
+        source_system,
+        journey_id,
+        row_no,
+        {%- for moment in ['entered', 'assigned', 'first_response'] %}
+        max(
+            case when moment = '{{ moment }}'
+                then seconds_before + {{ dbt.datediff('opens_at', 'least(happened_at, closes_at)', 'second') }} end
+        ) as {{ moment }}_clock{{ ',' if not loop.last }}
+        {%- endfor %}
+    from after_openings
+    where is_moment = 1
+    group by source_system, journey_id, row_no
+),
+
 clocked as (
     select
         timed.*,
-        {%- for moment in ['entered', 'assigned', 'first_response'] %}
-        {{ moment }}_spans.seconds_before + {{ dbt.datediff(
-            moment ~ '_spans.opens_at', 'least(timed.' ~ moment ~ '_at, ' ~ moment ~ '_spans.closes_at)', 'second'
-        ) }} as {{ moment }}_clock{{ ',' if not loop.last }}
-        {%- endfor %}
+        readings.entered_clock,
+        readings.assigned_clock,
+        readings.first_response_clock,
+        readings.assigned_clock + 60 * timed.sla_business_minutes as due_clock
     from timed
-    {%- for moment in ['entered', 'assigned', 'first_response'] %}
-    left join spans as {{ moment }}_spans
-        on timed.calendar = {{ moment }}_spans.calendar
-        and timed.{{ moment }}_at >= {{ moment }}_spans.opens_at
-        and timed.{{ moment }}_at < {{ moment }}_spans.next_opens_at
-    {%- endfor %}
+    left join readings
+        on timed.source_system = readings.source_system
+        and timed.journey_id = readings.journey_id
+        and timed.row_no = readings.row_no
+),
+
+-- the same along the business clock: a deadline lies in the first span that ends at or after its reading
+clock_line as (
+    select
+        source_system, journey_id, row_no, calendar, due_clock as reading, 0 as is_span, cast(null as timestamp) as opens_at,
+        cast(null as bigint) as seconds_before
+    from clocked
+    where due_clock is not null
+
+    union all
+
+    select
+        null as source_system, null as journey_id, null as row_no, calendar, seconds_after as reading, 1 as is_span, opens_at, seconds_before
+    from spans
+),
+
+deadlines as (
+    select
+        source_system,
+        journey_id,
+        row_no,
+        is_span,
+        reading,
+        {%- for value in ['opens_at', 'seconds_before'] %}
+        min({{ value }}) over (
+            partition by calendar order by reading, is_span rows between current row and unbounded following
+        ) as {{ value }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from clock_line
 ),
 
 due as (
     select
         clocked.*,
-        {{ dbt.dateadd(
-            'second', 'clocked.assigned_clock + 60 * clocked.sla_business_minutes - spans.seconds_before', 'spans.opens_at'
-        ) }} as due_at
+        {{ dbt.dateadd('second', 'deadlines.reading - deadlines.seconds_before', 'deadlines.opens_at') }} as due_at
     from clocked
-    left join spans
-        on clocked.calendar = spans.calendar
-        and clocked.assigned_clock + 60 * clocked.sla_business_minutes > spans.seconds_before
-        and clocked.assigned_clock + 60 * clocked.sla_business_minutes <= spans.seconds_after
+    left join deadlines
+        on clocked.source_system = deadlines.source_system
+        and clocked.journey_id = deadlines.journey_id
+        and clocked.row_no = deadlines.row_no
+        and deadlines.is_span = 0
 ),
 
 judged as (

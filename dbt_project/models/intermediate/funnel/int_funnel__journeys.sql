@@ -10,7 +10,7 @@ persons as (
 ),
 
 opportunities as (
-    {{ current_records('opportunities') }}
+    {{ one_record_each('opportunities') }}
 ),
 
 known_accounts as (

@@ -1,11 +1,11 @@
 with
 
 leads as (
-    {{ current_records('leads') }}
+    {{ one_record_each('leads') }}
 ),
 
 opportunities as (
-    {{ current_records('opportunities') }}
+    {{ one_record_each('opportunities') }}
 ),
 
 merged_opportunities as (

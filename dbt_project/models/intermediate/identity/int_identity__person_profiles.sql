@@ -5,11 +5,11 @@ persons as (
 ),
 
 leads as (
-    {{ current_records('leads') }}
+    {{ one_record_each('leads') }}
 ),
 
 contacts as (
-    {{ current_records('contacts') }}
+    {{ one_record_each('contacts') }}
 ),
 
 described as (

@@ -5,11 +5,11 @@ survivors as (
 ),
 
 contacts as (
-    {{ current_records('contacts') }}
+    {{ one_record_each('contacts') }}
 ),
 
 leads as (
-    {{ current_records('leads') }}
+    {{ one_record_each('leads') }}
 ),
 
 known_accounts as (

@@ -17,7 +17,7 @@ owners as (
 ),
 
 users as (
-    {{ current_records('users') }}
+    {{ one_record_each('users') }}
 ),
 
 funnel_steps as (

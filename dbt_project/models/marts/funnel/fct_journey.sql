@@ -5,15 +5,15 @@ journeys as (
 ),
 
 leads as (
-    {{ current_records('leads') }}
+    {{ one_record_each('leads') }}
 ),
 
 opportunities as (
-    {{ current_records('opportunities') }}
+    {{ one_record_each('opportunities') }}
 ),
 
 users as (
-    {{ current_records('users') }}
+    {{ one_record_each('users') }}
 ),
 
 described as (
