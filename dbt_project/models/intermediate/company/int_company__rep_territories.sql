@@ -14,6 +14,10 @@ territories as (
     select * from {{ ref('int_company__territories') }}
 ),
 
+assigned as (
+    select distinct source_system, user_id from assignments
+),
+
 said as (
     select source_system, user_id, territory_id, valid_from, coalesce(valid_to, {{ last_day() }}) as valid_to
     from assignments
@@ -26,7 +30,7 @@ said as (
         coalesce(users.hired_on, {{ first_day() }}) as valid_from,
         coalesce(users.left_on, {{ last_day() }}) as valid_to
     from users
-    left join (select distinct source_system, user_id from assignments) as assigned
+    left join assigned
         on users.source_system = assigned.source_system
         and users.user_id = assigned.user_id
     where assigned.user_id is null

@@ -44,8 +44,8 @@ spoken as (
 recorded as (
     {% for field, expression in fields.items() -%}
     select
-        opportunity_key, '{{ field }}' as field, {{ expression }} as value,
-        least(coalesce(modified_at, _known_at), {{ as_of() }}) as modified_at
+        opportunities.opportunity_key, '{{ field }}' as field, {{ expression }} as value,
+        least(coalesce(opportunities.modified_at, opportunities._known_at), {{ as_of() }}) as modified_at
     from opportunities
     {{ 'union all' if not loop.last }}
     {% endfor %}

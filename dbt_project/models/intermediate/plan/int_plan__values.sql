@@ -38,7 +38,7 @@ territories as (
 
 owned as (
     select
-        unified.*,
+        *,
         case when owner_type = 'rep' then owner_id end as rep_owner_id,
         case when owner_type = 'territory' then owner_id end as territory_owner_id
     from unified

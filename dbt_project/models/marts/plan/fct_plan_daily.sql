@@ -38,6 +38,10 @@ holidays as (
     select * from {{ ref('int_company__holidays') }}
 ),
 
+calendars as (
+    select distinct calendar from weekdays
+),
+
 -- the company works when the territory at the top works
 company as (
     select min(calendar) as calendar from territories
@@ -72,7 +76,7 @@ days as (
         case
             when not owned.is_on_working_days then 1
             when holidays.holiday_date is not null then 0
-            when known_calendars.calendar is null then case when dates.iso_day_of_week <= 5 then 1 else 0 end
+            when calendars.calendar is null then case when dates.iso_day_of_week <= 5 then 1 else 0 end
             when weekdays.calendar is not null then 1
             else 0
         end as is_working,
@@ -87,7 +91,7 @@ days as (
     inner join dates
         on owned.period_start <= dates.date_day
         and owned.period_end > dates.date_day
-    left join (select distinct calendar from weekdays) as known_calendars on owned.calendar = known_calendars.calendar
+    left join calendars on owned.calendar = calendars.calendar
     left join weekdays
         on owned.calendar = weekdays.calendar
         and dates.iso_day_of_week = weekdays.iso_day_of_week
@@ -149,7 +153,7 @@ ranked as (
         *,
         {% for name, of in measures.items() -%}
         abs({{ of.total }}) - cast(sum({{ name }}_whole) over (partition by plan_key) as bigint) as {{ name }}_missing,
-        row_number() over (partition by plan_key order by {{ name }}_left desc, plan_date) as {{ name }}_nth,
+        row_number() over (partition by plan_key order by {{ name }}_left desc, plan_date asc) as {{ name }}_nth,
         {% endfor -%}
         -- of a year's plan and a quarter's, the quarter's speaks for its days
         dense_rank() over (

@@ -39,14 +39,18 @@ shared as (
         and splits.split_percent > 0
 ),
 
+named as (
+    select distinct revenue_key from shared
+),
+
 unshared as (
     select
         booked.*, booked.owner_rep_key as rep_key, coalesce(reps.user_id, 'unknown') as user_id, false as is_split,
         cast(100000000 as bigint) as weight
     from booked
-    left join (select distinct revenue_key from shared) as already on booked.revenue_key = already.revenue_key
+    left join named on booked.revenue_key = named.revenue_key
     left join reps on booked.owner_rep_key = reps.rep_key
-    where already.revenue_key is null
+    where named.revenue_key is null
 ),
 
 weighed as (
@@ -70,7 +74,7 @@ ranked as (
     select
         *,
         abs(booked_cents) - cast(sum(whole_cents) over (partition by revenue_key) as bigint) as missing_cents,
-        row_number() over (partition by revenue_key order by left_over desc, user_id, rep_key) as nth_left_over
+        row_number() over (partition by revenue_key order by left_over desc, user_id asc, rep_key asc) as nth_left_over
     from divided
 ),
 
