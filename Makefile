@@ -35,7 +35,14 @@ demo: $(STAMP)  ## the next day of a sandbox company through one audited run in 
 test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two cores
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
 
-test-long: $(STAMP) .venv-client/.installed  ## the full matrices
+# What the image holds, from the image's lock: the services of docker-compose.yml run from it against a real PostgreSQL.
+.venv-containers/.installed: requirements-containers.lock pyproject.toml
+	$(PYTHON) -m venv .venv-containers
+	$(BIN)/uv pip install --quiet --python .venv-containers/bin/python --compile-bytecode --no-deps --require-hashes -r requirements-containers.lock
+	$(BIN)/uv pip install --quiet --python .venv-containers/bin/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+test-long: $(STAMP) .venv-client/.installed .venv-containers/.installed  ## the full matrices
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
@@ -56,6 +63,7 @@ bench: $(STAMP)  ## the benchmarks, as ratios
 
 lock: $(STAMP)  ## resolve pyproject.toml into the locks
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --group dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --group containers --constraint requirements.lock pyproject.toml -o requirements-containers.lock
 	echo "duckdb<2" | $(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes - -o requirements-client.lock
 
 clean:  ## remove the demo's state (var/), nothing else

@@ -32,8 +32,9 @@ from steps import APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
     tags=["onefunnel", "revenue", "backfill"],
     params={
         "approve_restatement": APPROVE_RESTATEMENT,
-        "first_day": Param("2026-01-01", type="string", format="date", title="First day", description="Inclusive."),
-        "last_day": Param("2026-01-31", type="string", format="date", title="Last day", description="Inclusive."),
+        # Without a default, so that nobody rebuilds a range that nobody chose.
+        "first_day": Param(type="string", format="date", title="First day", description="Inclusive."),
+        "last_day": Param(type="string", format="date", title="Last day", description="Inclusive."),
         "as_of": Param(
             None,
             type=["null", "string"],

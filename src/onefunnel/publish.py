@@ -328,6 +328,9 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
         # When the link shows what was rolled back, a rollback was killed before its flip: repeated, it goes on to the
         # same version, not to the one before.
         begun = [r for r, s in state.items() if s == "current" and state.get(str(now)) == "rolled_back"]
+        # What is left is the recorded version: the link shows an older one when a publish was killed before its flip.
+        recorded = next((v["run_id"] for v in ledger.versions() if v["state"] == "current"), None)
+        left = now if begun else recorded
         kept = begun + [r for r, s in state.items() if s in ("kept", "rolled_back")]
         # Unasked, it never goes to a version that somebody has rolled back before.
         target = to_run or next((r for r in kept if state[r] != "rolled_back"), None)
@@ -347,8 +350,8 @@ def rollback(paths: Paths, ledger: Ledger, to_run: str | None, because: str) -> 
         # First what can be rebuilt or only remembers, then the record that makes it true; the link that readers open
         # comes last, so that it shows whether all of it is done.
         paths.warehouse.unlink(missing_ok=True)
-        ledger.audit("rollback", f"{now} -> {target}", because)
-        ledger.record_rollback(target, now)
+        ledger.audit("rollback", f"{left} -> {target}", because)
+        ledger.record_rollback(target, left)
         if (paths.version(target) / "site").is_dir():
             flip_site(paths, target)
         _flip(paths.current, Path("v") / target / DATABASE)

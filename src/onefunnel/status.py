@@ -13,7 +13,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
-from onefunnel import __version__, publish
+from onefunnel import __version__, production, publish
 from onefunnel.errors import OnefunnelError
 from onefunnel.landing import TOKEN_KEY_VARIABLE, read_receipt, sha256_of, verify_load
 from onefunnel.ledger import Load, Run
@@ -398,17 +398,6 @@ def _examine_secrets(here: Installation, say: Any) -> None:
 
 
 def _examine_production(say: Any) -> None:
-    checks = {
-        "AIRFLOW__CORE__FERNET_KEY": lambda v: len(v) >= 32,
-        "AIRFLOW__API_AUTH__JWT_SECRET": lambda v: len(v) >= 32,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": lambda v: v.startswith("postgresql"),
-        "AIRFLOW__CORE__AUTH_MANAGER": lambda v: bool(v) and "SimpleAuthManager" not in v,
-    }
-    for name, good in checks.items():
-        value = os.environ.get(name, "")
-        say(
-            _GREEN if good(value) else _RED,
-            name,
-            "fit for production" if good(value) else "missing or only fit for a laptop",
-            "" if good(value) else "See SECURITY.md.",
-        )
+    for name, fit, needs in production.examine(os.environ):
+        detail = "fit for production" if fit else "missing or only fit for a laptop"
+        say(_GREEN if fit else _RED, name, detail, "" if fit else f"Needs {needs}.")

@@ -24,6 +24,7 @@ from onefunnel.paths import Paths
 from onefunnel.settings import Settings
 
 if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
 # A tick that selects nothing or a test without a model must never pass for a green build.
@@ -195,7 +196,7 @@ def run_dbt(
     """One `dbt build` into `warehouse`. dbt writes its log to a file and to stderr.
 
     Raises:
-        StepFailed: dbt could not even start (the project does not parse).
+        StepFailed: dbt could not even start (the project does not parse), or was interrupted.
     """
     os.environ.update(
         {"ONEFUNNEL_WAREHOUSE": str(warehouse), "DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
@@ -220,21 +221,12 @@ def run_dbt(
         )
     _close_database()
     results = target_path / "run_results.json"
-    if not results.is_file():
-        reason = str(outcome.exception or "dbt wrote no results").strip()
-        if is_disk_trouble(reason):
-            raise OSError(errno.ENOSPC, reason, str(paths.dbt))
-        raise StepFailed(
-            f"dbt could not run: {reason}", where=str(paths.dbt_project), do=f"See {paths.dbt / 'logs' / 'dbt.log'}"
-        )
-    nodes = tuple(_node(r, manifest) for r in json.loads(results.read_text(encoding="utf-8"))["results"])
+    found = json.loads(results.read_text(encoding="utf-8"))["results"] if results.is_file() else None
+    nodes = tuple(_node(r, manifest) for r in found or ())
     failing = any(n.status in RED for n in nodes)
-    if not outcome.success and not failing:
-        raise StepFailed(
-            f"dbt was interrupted: {outcome.exception or 'it did not finish'}",
-            where=str(paths.dbt_project),
-            do="Repeat the run.",
-        )
+    # A red node is a result. An exception says that dbt did not come to its end, whatever is red by then.
+    if outcome.exception is not None or found is None or not (outcome.success or failing):
+        raise _unfinished(outcome, "dbt could not run" if found is None else "dbt was interrupted", paths)
     if not nodes:
         raise StepFailed("dbt built nothing.", where=str(paths.dbt_project), do="Check the project's selection.")
     return BuildResult(nodes, full_refresh)
@@ -269,11 +261,7 @@ def _parsed_project(paths: Paths, target_path: Path) -> Manifest:
     with contextlib.redirect_stdout(_Stderr()):
         outcome = dbtRunner().invoke([*_ON_WARNINGS, "parse", "--no-partial-parse", *_locations(paths, target_path)])
     if not isinstance(outcome.result, Manifest):
-        raise StepFailed(
-            f"dbt cannot parse the project: {str(outcome.exception).strip()}",
-            where=str(paths.dbt_project),
-            do=f"Correct the file it names; see {paths.dbt / 'logs' / 'dbt.log'}",
-        )
+        raise _unfinished(outcome, "dbt cannot parse the project", paths)
     paths.parsed.mkdir(parents=True, exist_ok=True)
     partial = kept.with_name(f".{kept.name}.{os.getpid()}")
     partial.write_bytes(outcome.result.to_msgpack(extended_mashumaro_encoder))
@@ -281,6 +269,20 @@ def _parsed_project(paths: Paths, target_path: Path) -> Manifest:
     for older in sorted(paths.parsed.glob("*.msgpack"), key=lambda p: p.stat().st_mtime)[:-3]:
         older.unlink(missing_ok=True)
     return outcome.result
+
+
+def _unfinished(outcome: dbtRunnerResult, what: str, paths: Paths) -> Exception:
+    """What to raise for a dbt that did not come to its end; an interrupt has no text, so its type speaks for it."""
+    error = outcome.exception
+    reason = str(error or "").strip() or (type(error).__name__ if error else "it wrote no results")
+    if is_disk_trouble(reason):
+        return OSError(errno.ENOSPC, reason, str(paths.dbt))
+    interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+    return StepFailed(
+        f"{'dbt was interrupted' if interrupted else what}: {reason}",
+        where=str(paths.dbt_project),
+        do="Repeat the run." if interrupted else f"Correct what it names; see {paths.dbt / 'logs' / 'dbt.log'}",
+    )
 
 
 def _locations(paths: Paths, target_path: Path) -> list[str]:

@@ -30,11 +30,18 @@ import json, sys
 from airflow.dag_processing.dagbag import DagBag
 sys.path.insert(0, sys.argv[1])  # as a DAG bundle does
 bag = DagBag(sys.argv[1])
+def valid(param):  # without a value of its own
+    try:
+        param.resolve()
+    except ValueError:
+        return False
+    return True
 print(json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: {
     "tasks": {t.task_id: {"retries": t.retries, "timeout": t.execution_timeout is not None, "owner": t.owner, "callback": bool(t.on_failure_callback),
               "backoff": bool(t.retry_exponential_backoff), "outlets": [o.name for o in t.outlets], "down": sorted(t.downstream_task_ids),
               "mapped": t.is_mapped} for t in d.tasks},
-    "doc": d.doc_md or "", "tags": sorted(d.tags), "params": sorted(d.params), "catchup": d.catchup, "schedule": str(d.schedule)} for d in bag.dags.values()}}))
+    "doc": d.doc_md or "", "tags": sorted(d.tags), "params": sorted(d.params),
+    "asked": sorted(k for k in d.params if not valid(d.params.get_param(k))), "catchup": d.catchup, "schedule": str(d.schedule)} for d in bag.dags.values()}}))
 """
 
 
@@ -43,8 +50,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """An installation of the sandbox company, with the project's own pipeline.yml."""
     home = Home(tmp_path_factory.mktemp("airflow") / "home")
     home.path.mkdir()
-    # Without its schedule: a DAG that is unpaused starts its latest scheduled run by itself, for the real date.
-    home.config.write_text(re.sub(r"(?m)^schedule:.*$", "schedule: null", (PROJECT / "pipeline.yml").read_text()))
+    home.config.write_text((PROJECT / "pipeline.yml").read_text())
     return home
 
 
@@ -67,17 +73,23 @@ def test_dag_files_import_only_what_they_may() -> None:
             assert {n for n in names if n not in allowed and n.split(".")[0] not in allowed} == set(), path
 
 
-@pytest.mark.airflow
-def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
+def inspected(home: Home) -> dict[str, Any]:
+    """What Airflow makes of the DAG files."""
     done = subprocess.run(
         [sys.executable, "-c", INSPECT, str(PROJECT / "dags")],
-        env=airflow_environment(sandbox),
+        env=airflow_environment(home),
         capture_output=True,
         text=True,
         check=True,
     )
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["errors"] == {}
+    return found
+
+
+@pytest.mark.airflow
+def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
+    found = inspected(sandbox)
     assert set(found["dags"]) == {"revenue_daily", "revenue_backfill"}
     for dag in found["dags"].values():
         assert sorted(dag["tasks"]) == sorted(CHAIN)
@@ -97,6 +109,18 @@ def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
         assert "onefunnel" in dag["tags"]
         assert not dag["catchup"]
     assert found["dags"]["revenue_backfill"]["params"] == ["approve_restatement", "as_of", "first_day", "last_day"]
+    assert found["dags"]["revenue_backfill"]["asked"] == ["first_day", "last_day"], "no range that nobody chose"
+    # The sandbox company has a clock of its own: a DAG that is unpaused must not start a run for the real date.
+    assert {d["schedule"] for d in found["dags"].values()} == {"None"}
+
+
+@pytest.mark.airflow
+def test_a_declared_schedule_reaches_the_daily_dag_and_no_other(sandbox: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.path.mkdir()
+    home.config.write_text(re.sub(r"(?m)^schedule: null$", 'schedule: "20 4 * * *"', sandbox.config.read_text()))
+    found = inspected(home)["dags"]
+    assert {k: d["schedule"] for k, d in found.items()} == {"revenue_daily": "20 4 * * *", "revenue_backfill": "None"}
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +265,15 @@ def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Hom
     assert [r["state"] for r in first] == ["success"], "the demo's run is visible"
     assert "fct_ad_spend" in api.log_of(first[0]["dag_run_id"], "build"), "with its log and the per-model table"
     assert "search_ads" in api.log_of(first[0]["dag_run_id"], "extract", map_index=0), "and its mapped extracts"
+
+    unasked = requests.post(
+        f"{api.base}/api/v2/dags/revenue_backfill/dagRuns",
+        headers=api.headers,
+        json={"logical_date": None, "conf": {"first_day": "2026-04-01"}},
+        timeout=60,
+    )
+    assert unasked.status_code == 400, unasked.text[:500]
+    assert "last_day" in unasked.text, "a backfill needs both days"
 
     day = sandbox.ok("sandbox", "next-day")
     api.call("PATCH", "dags/revenue_daily", is_paused=False)

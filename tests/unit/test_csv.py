@@ -8,7 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from conftest import Home, sealed_candidate
 
+from onefunnel import publish
+from onefunnel.ledger import Ledger
+from onefunnel.paths import Paths
 from onefunnel.status import write_csv
 
 
@@ -29,3 +33,12 @@ def test_numbers_and_usual_text_are_left_alone() -> None:
     row = [Decimal("-12.50"), -3, "a=b", "Zürich, 100 %", "", None]
     names = list("abcdef")
     assert written(names, row) == [names, ["-12.50", "-3", "a=b", "Zürich, 100 %", "", ""]]
+
+
+def test_the_command_line_guards_what_it_prints_as_csv(home: Home) -> None:
+    paths = Paths(home.path, home.project)
+    sealed_candidate(home, "r1")
+    publish.publish(paths, Ledger(paths.ledger, paths.locks), "r1")
+    done = home.cli("query", "select '=1+1' as formula, 'plain' as text, -2 as number", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert list(csv.reader(io.StringIO(done.stdout))) == [["formula", "text", "number"], ["'=1+1", "plain", "-2"]]

@@ -145,6 +145,22 @@ def test_a_publish_killed_before_its_flip_is_finished_by_the_next_command(place)
     assert publish.repair_links(paths, ledger) is None
 
 
+def test_a_publish_killed_before_its_flip_can_be_rolled_back(place):
+    home, paths, ledger = place
+    for run in ("r1", "r2"):
+        publish_new(place, run)
+    sealed_candidate(home, "r3")
+    paths.candidate("r3").rename(paths.version("r3"))
+    ledger.record_publish("r3", "x")  # and killed here: the link still shows r2
+    publish.rollback(paths, ledger, None, "wrong numbers")
+    assert {v["run_id"]: v["state"] for v in ledger.versions()} == {"r1": "kept", "r2": "current", "r3": "rolled_back"}
+    assert ledger.audits()[-1]["subject"] == "r3 -> r2"
+    assert publish.repair_links(paths, ledger) is None
+    assert seen(paths) == "r2"
+    publish.rollback(paths, ledger, None, "wrong as well")  # to r1, not to r3
+    assert seen(paths) == "r1"
+
+
 def test_old_versions_go_by_number_and_age_but_never_while_open(place):
     _, paths, ledger = place
     for n in range(5):
