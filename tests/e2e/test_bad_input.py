@@ -287,7 +287,12 @@ def test_a_doubtful_load_is_refused_and_named(
 def test_the_raw_gate_names_the_file_and_what_to_do(doubted: tuple[Home, subprocess.CompletedProcess[str]]) -> None:
     home, done = doubted
     assert_says(
-        done, 1, "7 load(s) of required sources are refused", ".csv", "Correct the file", "onefunnel loads accept"
+        done,
+        1,
+        "7 load(s) of required sources are refused",
+        ".csv",
+        "Correct the declared format",
+        "onefunnel loads accept",
     )
     assert what_readers_see(home)[0] == [("day1",)]
     status = home.ok("status", "--json")

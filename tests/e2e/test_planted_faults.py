@@ -298,12 +298,12 @@ def put(column: str, value: str, rows: int) -> Callable[[Sheet], object]:
     return lambda s: s.set(column, value, rows)
 
 
-def times(factor: int, column: str, rows: int = ROWS) -> Callable[[Sheet], object]:
+def times(factor: float, column: str) -> Callable[[Sheet], object]:
     """Amounts of another unit."""
 
     def plant(s: Sheet) -> None:
         at = s.header.index(column)
-        for row in s.rows[:rows]:
+        for row in s.rows:
             row[at] = f"{float(row[at]) * factor:.2f}"
 
     return plant
@@ -379,7 +379,8 @@ RAW_FAULTS: dict[str, RawFault] = {
     "contacts_have_an_email": raw("contacts", put("mail", "", 21)),
     "opportunities_amounts_are_not_negative": raw("opportunities", put("amount", "-5.00", 1)),
     "opportunities_amounts_are_usual": raw("opportunities", times(90, "amount"), history=True),
-    "opportunity_splits_add_up": raw("opportunity_splits", times(0, "percent", 12)),
+    "opportunity_splits_share_one_deal": raw("opportunity_splits", put("percent", "61", 2)),
+    "opportunity_splits_share_one_deal__parts_of_1": raw("opportunity_splits", times(0.01, "percent")),
     "revenue_events_signs_match_types": raw(
         "revenue_events", put("kind", "Storno", 7), "revenue_events_every_sign_matches_its_type"
     ),
