@@ -581,12 +581,12 @@ LEDGER_ROW = "contract = 'performance_daily' and source_system = 'search_ads'"
 
 COMPANY_FAULTS: dict[str, MartsFault] = {
     **{
-        f"{table}_has_an_unknown_member": mart(f"delete from marts.{table} where {key} = '-1'")
-        for table, key in (
-            ("dim_account", "account_key"),
-            ("dim_person", "person_key"),
+        f"{table}_has_an_unknown_member": mart(f"delete from marts.{table} where {key} = '-1'", *also)
+        for table, key, *also in (
+            ("dim_account", "account_key", "fct_touch_joins_lose_nothing", "fct_opportunity_joins_lose_nothing"),
+            ("dim_person", "person_key", "fct_funnel_step_joins_lose_nothing", "fct_touch_joins_lose_nothing"),
             ("dim_product", "product_key"),
-            ("dim_rep", "rep_key"),
+            ("dim_rep", "rep_key", "fct_funnel_step_joins_lose_nothing"),
             ("dim_territory", "territory_key"),
             ("dim_funnel_step", "funnel_step_key"),
         )
@@ -619,10 +619,14 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
         f"{table}_key_is_unique": doubled(f"marts.{table}")
         for table in (
             *("dim_account", "dim_person", "dim_product", "dim_rep", "dim_territory", "dim_working_day", "fct_touch"),
-            *("fct_opportunity", "fct_plan", "fct_plan_daily", "fct_journey", "fct_funnel_step", "rpt_plan"),
-            *("rpt_funnel", "rpt_funnel_activity", "dim_funnel_step", "fct_credit", "fct_revenue", "fct_revenue_share"),
+            *("fct_opportunity", "fct_journey", "fct_funnel_step", "rpt_plan"),
+            *("rpt_funnel", "rpt_funnel_activity", "dim_funnel_step", "fct_revenue_share"),
         )
     },
+    "fct_plan_key_is_unique": doubled("marts.fct_plan", "fct_plan_daily_sums_to_its_plan"),
+    "fct_plan_daily_key_is_unique": doubled("marts.fct_plan_daily", "fct_plan_daily_sums_to_its_plan"),
+    "fct_credit_key_is_unique": doubled("marts.fct_credit", "fct_credit_weights_are_whole"),
+    "fct_revenue_key_is_unique": doubled("marts.fct_revenue", "fct_revenue_share_sums_to_its_booking"),
     "dim_account_survivors_survive": mart(
         "update marts.dim_account set survivor_account_key = (select min(account_key) from marts.dim_account where account_key <> '-1'"
         " and not is_merged) where account_key = (select max(account_key) from marts.dim_account where not is_merged);"
