@@ -723,17 +723,19 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "fct_ad_spend_versions_are_disjoint": earlier_version("2026-04-01 07:00"),
     "fct_ad_spend_has_one_level_per_account_and_day": mart(f"update {FACT} set level = 'ad' where {ONE}"),
     "fct_ad_spend_is_converted_at_its_rate": mart(
-        f"update {FACT} set spend_amount_rc = spend_amount_rc + 0.000001 where {ONE}"
+        f"update {FACT} set spend_amount_rc = spend_amount_rc + 0.000001 where {ONE}",
+        "rpt_unit_economics_holds_all_spend",
     ),
     "fct_ad_spend_has_a_real_rate": mart(
         f"update {FACT} set fx_rate = 1, spend_amount_rc = spend_amount, claimed_value_amount_rc = claimed_value_amount"
-        f" where {ONE}"
+        f" where {ONE}",
+        "rpt_unit_economics_holds_all_spend",
     ),
     "fct_ad_spend_rate_is_recent": mart(f"update {FACT} set fx_date = spend_date - 8 where {ONE}"),
     "fct_ad_spend_joins_lose_nothing": mart(f"update {FACT} set campaign_version_key = 'gone' where {ONE}"),
     "fct_ad_spend_is_not_in_the_future": mart(
-        f"update {FACT} set spend_date = date '2026-04-02', fx_date = date '2026-04-02' where {ONE};"
-        " update metadata.dq_status set source_max_date = date '2026-04-02' where source_system = 'search_ads'"
+        f"update {FACT} set spend_date = date '2026-04-03', fx_date = date '2026-04-03' where {ONE};"
+        " update metadata.dq_status set source_max_date = date '2026-04-03' where source_system = 'search_ads'"
     ),
     "fct_ad_spend_is_not_abandoned": mart(
         "update metadata.run_info set as_of = timestamp '2026-04-15 06:00';"
@@ -745,7 +747,8 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     # Rates are changed too, so that each row is still converted rightly: only the published version tells.
     "fct_ad_spend_final_days_are_unchanged": mart(
         f"update {FACT} set fx_rate = 2, spend_amount_rc = spend_amount * 2,"
-        " claimed_value_amount_rc = claimed_value_amount * 2 where currency = 'USD' and is_final"
+        "  claimed_value_amount_rc = claimed_value_amount * 2 where currency = 'USD' and is_final",
+        "rpt_unit_economics_holds_all_spend",
     ),
     "fct_ad_spend_is_mapped_to_channels": mart(
         f"update {FACT} set channel = 'unmapped',"
@@ -760,7 +763,9 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "dim_date_has_no_gaps": mart("delete from marts.dim_date where date_day = date '2026-06-01'"),
     "dim_date_holds_no_personal_text": noted("marts.dim_date"),
     "dim_channel_key_is_unique": doubled("marts.dim_channel"),
-    "dim_channel_keys_are_filled": mart("update marts.dim_channel set channel = null where channel = 'email'"),
+    "dim_channel_keys_are_filled": mart(
+        "update marts.dim_channel set channel = null where channel = 'email'", "fct_touch_joins_lose_nothing"
+    ),
     "dim_channel_holds_no_personal_text": personal("marts.dim_channel", "channel_name"),
     "dim_campaign_key_is_unique": copied("marts.dim_campaign", CAMPAIGN, campaign_key="'other'"),
     "dim_campaign_keys_are_filled": mart(f"update marts.dim_campaign set campaign_key = null where {CAMPAIGN}"),
@@ -789,7 +794,7 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "row_ledger_key_is_unique": doubled("metadata.row_ledger"),
     "row_ledger_balances": mart("update metadata.row_ledger set rows_loaded = rows_loaded - 1 where rowid = 0"),
     "row_ledger_quarantine_is_small": mart(
-        f"update metadata.row_ledger set rows_quarantined = 22, rows_loaded = rows_loaded - 22 where {LEDGER_ROW}",
+        f"update metadata.row_ledger set rows_quarantined = 300, rows_loaded = rows_loaded - 300 where {LEDGER_ROW}",
         "row_ledger_has_no_quarantine",
     ),
     "row_ledger_has_no_quarantine": mart(
@@ -821,6 +826,7 @@ MARTS_FAULTS: dict[str, MartsFault] = {
             f" min(spend_key) from {FACT} where currency = '{currency}' and source_system = 'search_ads' and is_current);"
             for currency, sign in (("USD", "+"), ("EUR", "-"))
         )
+        "rpt_unit_economics_holds_all_spend",
     ),
     "reconciliation_holds_no_personal_text": noted("metadata.reconciliation"),
     "quarantine_summary_key_is_unique": doubled("metadata.quarantine_summary"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
@@ -20,7 +21,7 @@ from onefunnel.quality.gate import check_marts
 from onefunnel.quality.pushdown import Judge
 from onefunnel.quality.results import GateReport
 
-EXPECTATIONS = Path(__file__).parents[2] / "expectations"
+SHIPPED = Path(__file__).parents[2] / "expectations"
 RUN = {"run_id": "run-1", "as_of": "2026-01-05 06:00:00", "previous_final_spend": []}
 CHANGED = "fct_ad_spend_final_days_are_unchanged"
 
@@ -97,6 +98,11 @@ WARNED, WARN_SQL = (
 )
 
 load_suites = cache(quality_suites.load_suites)
+_FOLDER = tempfile.TemporaryDirectory()
+EXPECTATIONS = Path(shutil.copytree(SHIPPED, Path(_FOLDER.name) / "expectations"))
+for _path in (EXPECTATIONS / "marts").glob("*.yml"):
+    if f".{_path.stem} as" not in MARTS + METADATA:  # the little file holds the spend's tables alone
+        _path.unlink()
 MARTS_CHECKS = load_suites(EXPECTATIONS).declared("marts")
 
 
@@ -204,9 +210,9 @@ def test_a_run_that_does_not_say_what_is_published_is_red(healthy: Path) -> None
     assert report.verdict == "fail" and not_passed(report) == {CHANGED} and report.executed < report.declared
 
 
-@pytest.mark.parametrize("path", sorted((EXPECTATIONS / "marts").glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((SHIPPED / "marts").glob("*.yml")), ids=lambda path: path.stem)
 def test_every_published_table_is_searched_for_personal_text(path: Path) -> None:
-    assert any(check.sql and "{text}" in check.sql for check in load_suites(EXPECTATIONS).marts[path.stem].checks)
+    assert any(check.sql and "{text}" in check.sql for check in load_suites(SHIPPED).marts[path.stem].checks)
 
 
 def test_a_deleted_suite_is_red(healthy: Path, tmp_path: Path) -> None:

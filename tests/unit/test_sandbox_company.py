@@ -970,7 +970,7 @@ def test_the_clock_runs_a_business_and_keeps_it(tmp_path: Path) -> None:
     assert [first["day"], second["day"]] == [1, 2]
     assert any(file.endswith("crm/leads_20260401.csv") for file in second["files"])
     with pytest.raises(UsageError, match="with a business"):
-        next_day(tmp_path, seed=3, scale=0.2)
+        next_day(tmp_path, seed=3, scale=0.2, business=False)
 
 
 def test_the_log_is_told_once() -> None:
