@@ -61,9 +61,9 @@ def _handoff_card(answers: Answers) -> dict[str, str] | None:
     if row is None or row["handoff_rate"] is None:
         return None
     few = " Few: fewer than 30." if row["is_thin"] else ""
-    note = f"{money(row['accepted_handoffs'])} of {money(row['decided_handoffs'])} decided hand-offs.{few}"
+    note = f"{money(row['accepted_handoffs'])} of {money(row['decided_handoffs'])} hand-offs that sales decided on.{few}"
     return {
-        "title": f"Leads that sales accepted, {months(row['from_date'], row['until_date'])}", "unit": "",
+        "title": f"Leads accepted, {months(row['from_date'], row['until_date'])}", "unit": "",
         "figure": percent(row["handoff_rate"]), "note": note, "query": "handoff",
     }  # fmt: skip
 
