@@ -64,7 +64,11 @@ def bookings_by_month(rows: Sequence[Mapping[str, Any]], currency: str) -> str:
     ]
     chart = alt.Chart(alt.Data(values=values)).encode(x=_month_axis(labels))
     bars = chart.mark_bar(color=PALETTE[0]).encode(y=_amount_axis(f"Bookings, {currency}"))
-    plans = chart.transform_filter("isValid(datum.plan)").mark_tick(color=PALETTE[1], thickness=4, width=46, opacity=1).encode(y="plan:Q")
+    plans = (
+        chart.transform_filter("isValid(datum.plan)")
+        .mark_tick(color=PALETTE[1], thickness=4, width=46, opacity=1)
+        .encode(y="plan:Q")
+    )
     return _svg(bars + plans, height=240)
 
 

@@ -61,7 +61,9 @@ def _handoff_card(answers: Answers) -> dict[str, str] | None:
     if row is None or row["handoff_rate"] is None:
         return None
     few = " Few: fewer than 30." if row["is_thin"] else ""
-    note = f"{money(row['accepted_handoffs'])} of {money(row['decided_handoffs'])} hand-offs that sales decided on.{few}"
+    note = (
+        f"{money(row['accepted_handoffs'])} of {money(row['decided_handoffs'])} hand-offs that sales decided on.{few}"
+    )
     return {
         "title": f"Leads accepted, {months(row['from_date'], row['until_date'])}", "unit": "",
         "figure": percent(row["handoff_rate"]), "note": note, "query": "handoff",
@@ -105,12 +107,16 @@ def returned(answers: Answers) -> dict[str, Any] | None:
         }
         for place, rows in _grouped(answers["spent_and_returned"], lambda row: row["window_place"])
     ]
-    models = [f"{CONVERSIONS.get(m['conversion_type'], m['conversion_type'])}: {_model(m)}" for m in answers["primary_models"]]
+    models = [
+        f"{CONVERSIONS.get(m['conversion_type'], m['conversion_type'])}: {_model(m)}" for m in answers["primary_models"]
+    ]
     return {"windows": windows, "models": models} if windows and models else None
 
 
 def _model(row: Row) -> str:
-    return f"model {text(row['model'])}, touches of the {text(row['path_unit'])} in the {row['lookback_days']} days before"
+    return (
+        f"model {text(row['model'])}, touches of the {text(row['path_unit'])} in the {row['lookback_days']} days before"
+    )
 
 
 def _with_bars(rows: list[Row]) -> list[Row]:
@@ -132,7 +138,11 @@ def plan(answers: Answers, currency: str) -> dict[str, Any] | None:
         return None
     months_shown = [row for row in rows if not row["is_total"]]
     quarters = [
-        {"title": months(of[0]["period_start"], of[0]["period_end"]), "is_complete": of[0]["is_complete_period"], "rows": of}
+        {
+            "title": months(of[0]["period_start"], of[0]["period_end"]),
+            "is_complete": of[0]["is_complete_period"],
+            "rows": of,
+        }
         for _, of in _grouped(nodes, lambda row: row["period_start"])
     ]
     return {
