@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,9 @@ import duckdb
 import pytest
 
 from onefunnel.report import queries
-from onefunnel.report.page import channel_table, moment, money, month_range, render, text
+from onefunnel.report.page import render
+from onefunnel.report.sections import month_range
+from onefunnel.report.written import deadline, moment, money, months, percent, signed, text
 
 MANIFEST = {
     "run_id": "run-1",
@@ -38,9 +41,13 @@ create schema marts;
 create schema metadata;
 create table marts.dim_channel (channel_key varchar, channel varchar, channel_name varchar);
 create table marts.fct_ad_spend (spend_date date, source_system varchar, channel varchar, channel_key varchar,
-    spend_amount_rc decimal(18, 6), is_final boolean, is_current boolean);
-create table metadata.run_info as select 'run-1' as run_id, timestamp '2026-01-05 06:00' as as_of, 'Sandbox GmbH' as company,
-    'EUR' as reporting_currency, 'Europe/Berlin' as reporting_time_zone;
+    spend_amount_rc decimal(18, 6), is_final boolean, is_current boolean, stream varchar, ad_account_id varchar, level varchar,
+    campaign_id varchar, ad_group_id varchar, ad_id varchar, currency varchar, spend_amount decimal(18, 6), known_from timestamp,
+    known_to timestamp);
+create table metadata.run_info as select 'run-1' as run_id, null::varchar as previous_run_id, null::timestamp as previous_as_of,
+    timestamp '2026-01-05 06:00' as as_of, 'Sandbox GmbH' as company, 'EUR' as reporting_currency,
+    'Europe/Berlin' as reporting_time_zone;
+create table metadata.row_ledger (load_id varchar, known_at timestamp);
 create table metadata.dq_status (mart varchar, source_system varchar, owner varchar, is_required boolean, source_max_date date,
     fresh_within_days integer, stale_since date, is_final_until date, is_never_delivered boolean);
 create table metadata.reconciliation (source_system varchar, stream varchar, currency varchar, measure varchar, control_amount decimal(38, 6),
@@ -48,11 +55,63 @@ create table metadata.reconciliation (source_system varchar, stream varchar, cur
     repeated_by_level_amount decimal(38, 6), difference decimal(38, 6));
 create table metadata.quarantine_summary (source_system varchar, stream varchar, reason varchar, quarantined_rows bigint,
     amount decimal(38, 6), currency varchar);
+create table marts.dim_funnel_step (funnel_step_key varchar, step_order integer, step varchar, step_name varchar, entry_rule varchar,
+    accountable_team varchar, responsible_role varchar, sla_business_minutes integer, expires_after_days integer,
+    agreed_by_role varchar, agreed_on date, is_current boolean);
+create table marts.rpt_funnel (cohort_step varchar, entry_step varchar, cohort_month date, step varchar, reached_journeys bigint,
+    next_journeys bigint, open_journeys bigint);
+create table marts.rpt_funnel_activity (activity_month date, step varchar, accepted_handoffs bigint, decided_handoffs bigint,
+    sla_met_handoffs bigint, sla_due_handoffs bigint);
+create table marts.fct_credit (conversion_type varchar, model varchar, path_unit varchar, lookback_days integer, is_primary_model boolean);
+create table marts.rpt_unit_economics (month_start_date date, channel varchar, spend_amount_rc decimal(18, 6),
+    credited_leads decimal(18, 6), credited_deals decimal(18, 6), credited_amount_rc decimal(18, 6));
+create table marts.dim_territory (territory_key varchar, territory_name varchar);
+create table marts.rpt_plan (period_type varchar, period_start date, period_end date, is_complete_period boolean, owner_type varchar,
+    territory_key varchar, plan_sales_amount_rc decimal(18, 6), plan_marketing_amount_rc decimal(18, 6),
+    agreed_amount_rc decimal(18, 6), target_amount_rc decimal(18, 6), quota_amount_rc decimal(18, 6), actual_amount_rc decimal(18, 6),
+    attainment_numerator_rc decimal(18, 6), attainment_denominator_rc decimal(18, 6), attainment double, pace double,
+    alignment_gap_amount_rc decimal(18, 6), alignment_gap_rate double, is_unsigned boolean);
+create table marts.fct_revenue (booked_at timestamp, booked_date date, booked_amount_rc decimal(18, 6), is_booking boolean, _load_id varchar);
+"""
+
+SPEND = "marts.fct_ad_spend (spend_date, source_system, channel, channel_key, spend_amount_rc, is_final, is_current)"
+
+# Leads of four quarters, two teams that plan apart, and deals that nobody can be credited with.
+COMPANY = """
+insert into marts.dim_channel values ('s', 'paid_search', 'Paid search');
+insert into marts.dim_funnel_step values
+    ('l', 10, 'lead', 'Lead', 'Somebody is known', 'marketing', 'Demand manager', null, null, 'Head of marketing', '2024-03-15', true),
+    ('m', 20, 'mql', 'Qualified', 'It is scored', 'marketing', 'Operations', 240, 30, 'Head of sales', '2024-03-15', true),
+    ('s', 30, 'sal', 'Accepted', 'A rep takes it', 'sales', 'Development', null, null, 'Head of sales', '2024-03-15', true),
+    ('-1', 0, 'unknown', 'Unknown', 'unknown', 'unknown', 'unknown', null, null, 'unknown', null, true);
+insert into marts.rpt_funnel values
+    ('lead', 'lead', '2025-12-01', 'lead', 40, 20, 5), ('lead', 'lead', '2025-10-01', 'lead', 60, 30, 1),
+    ('lead', 'lead', '2025-09-01', 'lead', 50, 10, 0), ('lead', 'lead', '2026-01-01', 'lead', 900, 900, 0),
+    ('lead', 'lead', '2025-12-01', 'mql', 777, 777, 0),
+    ('mql', 'lead', '2025-12-01', 'mql', 20, 5, 3), ('mql', 'mql', '2025-12-01', 'mql', 9, 4, 0),
+    ('sal', 'lead', '2025-12-01', 'sal', 9, null, 0);
+insert into marts.rpt_funnel_activity values
+    ('2025-12-01', 'mql', 10, 40, 3, 20), ('2025-08-01', 'mql', 5, 10, 5, 5), ('2026-01-01', 'mql', 99, 99, 99, 99);
+insert into marts.fct_credit values ('lead', 'linear', 'person', 90, true), ('won', 'linear', 'account', 180, true), ('won', 'first', 'account', 180, false);
+insert into marts.rpt_unit_economics values
+    ('2025-12-01', 'paid_search', 1000, 40.5, 2.5, 5000), ('2025-12-01', 'email', 0, 4, 1, 700),
+    ('2025-12-01', 'credit_note', -50, 0, 0, 0), ('2025-06-01', 'unattributed', 0, 9, 3, 9000),
+    ('2026-01-01', 'paid_search', 77777, 0, 0, 0), ('2024-12-01', 'paid_search', 66666, 0, 0, 0);
+insert into marts.dim_territory values ('n', 'North'), ('-1', 'unknown');
+insert into marts.rpt_plan values
+    ('month', '2025-12-01', '2026-01-01', true, 'company', '-1', null, null, null, 500, null, 250, 250, 500, 0.5, 0.5, null, null, false),
+    ('month', '2025-11-01', '2025-12-01', true, 'company', '-1', null, null, null, null, null, -80, null, null, null, null, null, null, false),
+    ('month', '2026-01-01', '2026-02-01', false, 'company', '-1', null, null, null, null, 400, 40, 40, 400, 0.1, 0.8, null, null, false),
+    ('month', '2026-02-01', '2026-03-01', false, 'company', '-1', null, null, null, 333, null, 0, 0, 333, 0, null, null, null, false),
+    ('quarter', '2025-10-01', '2026-01-01', true, 'company', '-1', null, null, null, 1500, null, 600, 600, 1500, 0.4, 0.4, null, null, false),
+    ('quarter', '2025-10-01', '2026-01-01', true, 'territory', 'n', 90, 110, 100, 120, null, 60, 60, 120, 0.5, 0.5, -20, -0.2, false),
+    ('quarter', '2026-01-01', '2026-04-01', false, 'territory', 'n', 130, 110, null, 0, null, 5, 5, 0, null, null, 20, 0.1666, true),
+    ('quarter', '2026-01-01', '2026-04-01', false, 'territory', '-1', 10, null, null, null, null, 0, null, null, null, null, null, null, false);
 """
 
 USUAL = """
 insert into marts.dim_channel values ('s', 'paid_search', 'Paid search');
-insert into marts.fct_ad_spend values
+insert into SPEND values
     ('2025-11-01', 'search_ads', 'paid_search', 's', 1000, true, true),
     ('2025-12-01', 'search_ads', 'paid_search', 's', 1200.25, true, true),
     ('2025-12-31', 'social_ads', 'paid_social', 'none', 300.25, false, true),
@@ -93,7 +152,7 @@ def page_of(tmp_path: Path, sql: str = USUAL, **manifest: Any) -> tuple[Page, st
     database = tmp_path / "revenue.duckdb"
     with duckdb.connect(database) as db:
         db.execute(TABLES)
-        db.execute(sql)
+        db.execute(sql.replace("into SPEND", f"into {SPEND}"))
     before = database.read_bytes()
     html = render(database, MANIFEST | manifest, tmp_path / "site").read_text(encoding="utf-8")
     assert database.read_bytes() == before
@@ -137,9 +196,6 @@ def test_headlines_carry_unit_date_and_query(tmp_path: Path) -> None:
     )
     assert "Ad spend, all days 2,508 EUR 1 Nov 2025 to 1 Jan 2026, 2 sources, 2 channels." in page.text
     assert "Of which may still change 307 EUR" in page.text
-    for query in queries.ALL[1:]:
-        assert f"Query {query.id} , as of 5 Jan 2026" in page.text
-        assert " ".join(query.sql.split()) in page.text
 
 
 def test_a_month_is_not_compared_with_half_a_month(tmp_path: Path) -> None:
@@ -204,13 +260,11 @@ def test_without_run_info_the_page_still_renders(tmp_path: Path) -> None:
 
 
 def test_one_channel_and_forty(tmp_path: Path) -> None:
-    one, _ = page_of(
-        tmp_path / "one", "insert into marts.fct_ad_spend values ('2025-12-01', 's', 'only', 'k', 5, true, true)"
-    )
+    one, _ = page_of(tmp_path / "one", "insert into SPEND values ('2025-12-01', 's', 'only', 'k', 5, true, true)")
     assert "1 source, 1 channel." in one.text and "Dec 2025 5 5" in one.text
     forty, html = page_of(
         tmp_path / "forty",
-        "insert into marts.fct_ad_spend select date '2025-12-01', 's', 'channel ' || i, 'k', 100 - i, true, true from range(40) t(i)",
+        "insert into SPEND select date '2025-12-01', 's', 'channel ' || i, 'k', 100 - i, true, true from range(40) t(i)",
     )
     assert "33 other channels" in forty.text and "33 smaller channels are shown as one." in forty.text
     assert "channel 39" not in forty.text and len(html) < 400_000
@@ -220,7 +274,7 @@ def test_one_channel_and_forty(tmp_path: Path) -> None:
 def test_negative_and_missing_amounts(tmp_path: Path) -> None:
     page, html = page_of(
         tmp_path,
-        "insert into marts.fct_ad_spend values ('2025-12-01', 's', 'refunds', 'k', -50, true, true),"
+        "insert into SPEND values ('2025-12-01', 's', 'refunds', 'k', -50, true, true),"
         " ('2025-12-01', 's', null, null, null, true, true), ('2025-11-01', 's', 'search', 'k', 0, true, true)",
     )
     assert "Ad spend, December 2025 −50 EUR" in page.text and "against the month before" not in page.text
@@ -234,7 +288,7 @@ def test_hostile_names_stay_text(tmp_path: Path, name: str) -> None:
         tmp_path,
         f"""update metadata.run_info set company = '{quoted}', reporting_time_zone = '{quoted}';
         insert into marts.dim_channel values ('k', 'c', '{quoted}');
-        insert into marts.fct_ad_spend values ('2025-12-01', '{quoted}', 'c', 'k', 5, true, true);
+        insert into SPEND values ('2025-12-01', '{quoted}', 'c', 'k', 5, true, true);
         insert into metadata.dq_status values ('fct_ad_spend', '{quoted}', '{quoted}', true, null, null, null, null, true);
         insert into metadata.reconciliation values ('{quoted}', '{quoted}', '{quoted}', 'spend_amount', 1, 1, 0, 0, 0, 0, 0);
         insert into metadata.quarantine_summary values ('{quoted}', '{quoted}', '{quoted}', 1, 1, '{quoted}');""",
@@ -250,29 +304,206 @@ def test_hostile_names_stay_text(tmp_path: Path, name: str) -> None:
 def test_a_long_history_is_cut_and_says_so(tmp_path: Path) -> None:
     page, _ = page_of(
         tmp_path,
-        "insert into marts.fct_ad_spend select d::date, 's', 'c', 'k', 1, true, true"
+        "insert into SPEND select d::date, 's', 'c', 'k', 1, true, true"
         " from range(date '2020-01-15', date '2026-01-02', interval 1 month) t(d)",
     )
     assert "59 earlier months are not shown." in page.text
 
 
 def test_figures_too_long_for_a_column_are_in_thousands(tmp_path: Path) -> None:
-    page, _ = page_of(
-        tmp_path, "insert into marts.fct_ad_spend values ('2025-12-01', 's', 'only', 'k', 1234567890, true, true)"
-    )
+    page, _ = page_of(tmp_path, "insert into SPEND values ('2025-12-01', 's', 'only', 'k', 1234567890, true, true)")
     assert "Month only Total, thousand EUR Dec 2025 1,234,568 1,234,568 Total 1,234,568 1,234,568" in page.text
     assert "Ad spend, all days 1,234,567,890 EUR" in page.text
 
 
-def test_months_without_spend_are_on_the_axis() -> None:
-    rows = [
-        {"month_start_date": dt.date(2025, 10, 1), "channel_name": "a", "spend_amount_rc": Decimal(1)},
-        {"month_start_date": dt.date(2025, 12, 1), "channel_name": "a", "spend_amount_rc": Decimal(2)},
+def test_months_without_spend_are_on_the_axis(tmp_path: Path) -> None:
+    page, _ = page_of(
+        tmp_path,
+        "insert into SPEND values ('2025-10-01', 's', 'a', 'k', 1, true, true), ('2025-12-01', 's', 'a', 'k', 2, true, true)",
+    )
+    assert "Dec 2025 2 2 Nov 2025 – 0 Oct 2025 1 1 Total 3 3" in page.text
+
+
+# -- the company ------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_has_its_query_owner_and_date(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, USUAL + COMPANY.split(";", 1)[1])
+    shown = [q for q in queries.ALL if q.id not in ("run", "changes_since_the_version_before")]
+    for query in shown:
+        assert f"Query {query.id} , as of 5 Jan 2026, 07:00 (Europe/Berlin). Owner: {query.owner}." in page.text
+        assert " ".join(query.sql.split()) in page.text and query.definition in page.text
+
+
+def test_tables_and_charts_can_be_read_aloud(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, USUAL + COMPANY.split(";", 1)[1])
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("table") == tags.count("caption") >= 8
+    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.tags if tag == "th")
+    pictures = [attributes for tag, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(pictures) == tags.count("svg") == 2 and all(picture["aria-label"] for picture in pictures)
+
+
+def test_the_funnel_counts_full_months_and_names_who_answers(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, COMPANY)
+    assert "Journeys that reached each step in Oct to Dec 2025, and in Jul to Sep 2025 before" in page.text
+    assert "Lead Somebody is known marketing Demand manager 100 50 % 50 of 100 6 50 20 % 10 of 50" in page.text, (
+        "the running month is left out, and a step counts its own cohort only"
+    )
+    assert (
+        "Qualified It is scored marketing Operations first response within 4 business hours, expires after 30 days"
+        " 29 31 % few 9 of 29 3 0 –" in page.text
+    )
+    assert "Accepted A rep takes it sales Development 9 last step – 0 last step" in page.text
+    assert "Unknown" not in page.text.split("The agreed funnel")[1].split("Spent and returned")[0]
+
+
+def test_the_handoff_shows_both_numbers_of_each_rate(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, COMPANY)
+    assert "Oct to Dec 2025 25 % 10 of 40 15 % few 3 of 20" in page.text
+    assert "Jul to Sep 2025 50 % few 5 of 10 100 % few 5 of 5" in page.text
+    assert "Jan to Dec 2025 twelve full months 30 % 15 of 50 32 % few 8 of 25" in page.text
+    assert "Leads accepted, Oct to Dec 2025 25 % 10 of 40 hand-offs that sales decided on." in page.text
+
+
+def test_spent_and_returned_shows_what_nobody_is_credited_with(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, COMPANY)
+    assert (
+        "Leads: model linear, touches of the person in the 90 days before;"
+        " Won deals: model linear, touches of the account in the 180 days before." in page.text
+    )
+    year, quarter = page.text.split("The agreed funnel")[1].split("spend by the day it was spent, leads")[1:3]
+    assert "Paid search 1,000 40.5 25 2.5 5,000 5.00 few email 0 4.0 – 1.0 700 – credit_note −50 0.0 – 0.0 0 –" in year
+    assert "Unattributed no touch to credit 0 9.0 – 3.0 9,000 – Total 950 53.5 18 6.5 14,700 15.47 few" in year
+    assert "Total 950 44.5 21 3.5 5,700 6.00 few" in quarter and "Unattributed" not in quarter
+    assert "Last full month, Dec 2025 950 EUR spent, 5,700 EUR won" in page.text
+    assert "77,777" not in page.text and "66,666" not in page.text, "full months only, and twelve of them"
+
+
+def test_forty_channels_are_folded_and_nothing_is_lost(tmp_path: Path) -> None:
+    page, _ = page_of(
+        tmp_path,
+        COMPANY
+        + "insert into marts.rpt_unit_economics select '2025-12-01', 'channel ' || i, 100 + i, 1, 0, 10 from range(40) t(i)",
+    )
+    year = page.text.split("Spent and returned")[1]
+    assert "29 other channels" in year and "channel 5 " not in year
+    assert "Total 5,730 93.5" in year and "Unattributed" in year
+
+
+def test_revenue_stands_against_plan_and_the_gap_says_who_plans_more(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, COMPANY)
+    assert "Bookings, December 2025 250 EUR 50 % of the target of 500 EUR." in page.text
+    assert (
+        "Jan 2026, so far 40 400 quota 10 % 80 % Dec 2025 250 500 target 50 % – Nov 2025 −80 – – – –"
+        " Full months with a plan 250 500 50 %" in page.text
+    )
+    assert "Feb 2026" not in page.text and "333" not in page.text
+    assert "Company 600 1,500 target 40 % – – – no plans –" in page.text
+    assert "North 60 120 target 50 % 90 110 −20 (−20.0 %) marketing plans more 100" in page.text
+    assert "North 5 0 target – 130 110 +20 (+16.7 %) sales plans more not agreed" in page.text
+    assert "Unknown territory 0 – – 10 – – one plan is missing –" in page.text
+
+
+def test_an_installation_with_advertising_only_says_what_it_lacks_once(tmp_path: Path) -> None:
+    page, html = page_of(
+        tmp_path,
+        USUAL
+        + COMPANY.split("insert into marts.rpt_funnel values")[0].split(";", 2)[2]
+        + "insert into marts.rpt_unit_economics values ('2025-12-01', 'paid_search', 1000, 0, 0, 0)",
+    )
+    assert "Nothing has passed through the funnel in the last six full months" in page.text
+    assert "Nothing can be credited to a channel yet" in page.text
+    assert "There are no bookings and no plans yet" in page.text
+    assert (
+        "Ad spend, December 2025 1,500 EUR" in page.text and "Bookings, " not in page.text and html.count("<svg") == 1
+    )
+
+
+# -- what changed -----------------------------------------------------------------------------------------------------
+
+BEFORE = "update metadata.run_info set previous_run_id = 'run-0', previous_as_of = timestamp '2026-01-04 06:00';"
+STATUS = "insert into metadata.dq_status values ('fct_ad_spend', 's', 'marketing', true, '2026-01-04', 4, null, '2025-12-06', false);"
+
+
+def versions(*rows: tuple[str, str, int, int, bool]) -> str:
+    """Spend rows (day, campaign, amount, amount_rc, is it the old one) of two versions."""
+    values = [
+        f"('{day}', 's', 'c', 'k', {rc}, false, {not old}, 't', 'a', 'campaign', '{campaign}', null, null, 'EUR', {amount},"
+        + (" '2026-01-01', " if campaign.startswith("old") else " '2026-01-05 06:00', ")
+        + "'9999-12-31')"
+        for day, campaign, amount, rc, old in rows
+        if not old
+    ] + [
+        f"('{day}', 's', 'c', 'k', {rc}, false, false, 't', 'a', 'campaign', '{campaign}', null, null, 'EUR', {amount},"
+        " '2026-01-01', '2026-01-05 06:00')"
+        for day, campaign, amount, rc, old in rows
+        if old
     ]
-    table = channel_table(rows, "EUR", None)
-    assert table is not None
-    assert [row[0] for row in table.rows] == ["Dec 2025", "Nov 2025", "Oct 2025"]
-    assert table.rows[1][1] == [None]
+    return f"insert into marts.fct_ad_spend values {', '.join(values)};"
+
+
+def test_the_first_version_has_nothing_to_compare(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path)
+    assert "This is the first published version: there is none to compare it with." in page.text
+
+
+def test_each_change_has_its_cause_and_the_causes_add_up(tmp_path: Path) -> None:
+    page, _ = page_of(
+        tmp_path,
+        BEFORE + STATUS + versions(
+            ("2026-01-03", "old same", 5, 5, False),
+            ("2026-01-04", "new", 10, 10, False),
+            ("2026-01-02", "late", 20, 20, False),
+            ("2026-01-01", "restated", 100, 100, True), ("2026-01-01", "restated", 90, 90, False),
+            ("2025-12-05", "corrected", 50, 50, True), ("2025-12-05", "corrected", 57, 57, False),
+            ("2025-12-06", "still open then", 50, 50, True), ("2025-12-06", "still open then", 51, 51, False),
+            ("2025-12-20", "rate", 10, 11, True), ("2025-12-20", "rate", 10, 13, False),
+            ("2025-11-01", "withdrawn", 8, 8, True),
+            ("2025-10-01", "old untouched", 70, 70, False),
+        ),
+    )  # fmt: skip
+    changed = page.text.split("What changed since the version before")[1].split("Ad spend by channel")[0]
+    assert "Ad spend, Jan 2026 105 125 +20 +10 +20 −10 – –" in changed
+    assert "Ad spend, Dec 2025 111 121 +10 – – +1 +7 +2" in changed
+    assert "Ad spend, Nov 2025 8 0 −8 – – – −8 –" in changed
+    assert "Oct 2025" not in changed
+
+
+def test_bookings_change_by_their_load(tmp_path: Path) -> None:
+    page, _ = page_of(
+        tmp_path,
+        BEFORE + """insert into metadata.row_ledger values ('one', '2026-01-04 06:00'), ('two', '2026-01-05 06:00');
+        insert into marts.fct_revenue values ('2026-01-02', '2026-01-02', 100, true, 'one'), ('2026-01-03', '2026-01-03', -30, true, 'two'),
+            ('2026-01-04 12:00', '2026-01-04', 7, true, 'two'), ('2026-01-04 12:00', '2026-01-04', 999, false, 'two'),
+            ('2025-12-02', '2025-12-02', 55, true, 'one')""",
+    )  # fmt: skip
+    assert "Bookings, Jan 2026 100 77 −23 +7 −30 – – –" in page.text
+    assert "Bookings, Dec 2025" not in page.text
+
+
+def test_no_change_and_no_earlier_version_are_said(tmp_path: Path) -> None:
+    same, _ = page_of(tmp_path / "same", BEFORE)
+    assert "Nothing: no amount of ad spend or bookings differs from what readers saw as of 4 Jan 2026" in same.text
+    back, _ = page_of(tmp_path / "back", BEFORE.replace("2026-01-04", "2026-02-04"))
+    assert (
+        "The version before speaks of 4 Feb 2026, 07:00 (Europe/Berlin), which is no earlier than this one" in back.text
+    )
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "=cmd|' /C calc'!A0", "n" * 200])
+def test_hostile_names_of_the_company_stay_text(tmp_path: Path, name: str) -> None:
+    quoted = name.replace("'", "''")
+    page, html = page_of(
+        tmp_path,
+        COMPANY
+        + f"""update marts.dim_funnel_step set step_name = '{quoted}', entry_rule = '{quoted}', accountable_team = '{quoted}',
+            responsible_role = '{quoted}', agreed_by_role = '{quoted}' where step = 'mql';
+        update marts.dim_channel set channel_name = '{quoted}';
+        update marts.fct_credit set model = '{quoted}', path_unit = '{quoted}';
+        update marts.dim_territory set territory_name = '{quoted}';""",
+    )
+    assert page.text.count(text(name)) >= 8 and "\u202e" not in html and not re.search("n{120}", html)
 
 
 def test_numbers_and_times_are_written_for_people() -> None:
@@ -281,6 +512,16 @@ def test_numbers_and_times_are_written_for_people() -> None:
         "0",
         "1,234,568",
         "−5",
+    ]
+    assert [signed(v) for v in (None, 0, Decimal("0.2"), 1200, -3)] == ["–", "0", "0", "+1,200", "−3"]
+    assert [percent(v) for v in (None, 0, 0.405, 5.879)] == ["–", "0 %", "41 %", "588 %"]
+    assert months(dt.date(2025, 12, 1), dt.date(2026, 1, 1)) == "Dec 2025"
+    assert months(dt.date(2025, 12, 1), dt.date(2026, 3, 1)) == "Dec 2025 to Feb 2026"
+    assert [deadline(*v) for v in ((None, None), (60, 1), (90, None), (45, None))] == [
+        "–",
+        "first response within 1 business hour, expires after 1 day",
+        "first response within 1 business hour 30 min",
+        "first response within 45 business minutes",
     ]
     assert moment("2026-07-01T12:00:00Z", "Europe/Berlin") == "1 Jul 2026, 14:00 (Europe/Berlin)"
     assert moment("2026-07-01 12:00:00.5", "No/Where") == "1 Jul 2026, 12:00 (UTC)"

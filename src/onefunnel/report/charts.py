@@ -12,59 +12,94 @@ OTHER = "#8f959e"
 INK = "#7a818c"
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"
 
-Series = Mapping[str, Mapping[dt.date, float]]
+Series = Mapping[int, Mapping[dt.date, float]]
 
 
-def colours(channels: Sequence[str], other: str | None) -> dict[str, str]:
+def colours(places: Sequence[int], other: int | None) -> dict[int, str]:
     """A colour per channel, in order; the folded rest is grey."""
-    named = [channel for channel in channels if channel != other]
-    found = {channel: PALETTE[place % len(PALETTE)] for place, channel in enumerate(named)}
-    return found | ({other: OTHER} if other else {})
+    named = [place for place in places if place != other]
+    found = {place: PALETTE[nth % len(PALETTE)] for nth, place in enumerate(named)}
+    return found | ({other: OTHER} if other is not None else {})
 
 
-def spend_by_month(series: Series, months: Sequence[dt.date], currency: str, paint: Mapping[str, str]) -> str:
+def spend_by_month(series: Series, months: Sequence[dt.date], currency: str, paint: Mapping[int, str]) -> str:
     """Stacked bars, one per month, as an `<svg>` element.
 
     Args:
-        series: channel to month to amount; absent months are drawn as nothing.
+        series: channel (by its place, so that no name from the data is drawn) to month to amount; absent months are nothing.
         months: the months of the axis, also those without spend.
         currency: code of the amounts.
         paint: channel to colour, in the order of the stack.
     """
     import altair as alt
+
+    values = [
+        {"month": f"{month:%b %Y}", "channel": str(place), "amount": amount, "place": nth}
+        for nth, place in enumerate(paint)
+        for month, amount in series[place].items()
+    ]
+    scale = alt.Scale(domain=[str(place) for place in paint], range=list(paint.values()))
+    bars = alt.Chart(alt.Data(values=values)).mark_bar().encode(
+        x=_month_axis([f"{month:%b %Y}" for month in months]),
+        y=_amount_axis(f"Spend, {currency}", stack="zero"),
+        color=alt.Color("channel:N", scale=scale, legend=None),
+        order=alt.Order("place:Q"),
+    )  # fmt: skip
+    return _svg(bars, height=300)
+
+
+def bookings_by_month(rows: Sequence[Mapping[str, Any]], currency: str) -> str:
+    """A bar per month for what was booked, a line across it for the plan, as an `<svg>` element.
+
+    Args:
+        rows: period_start, actual_amount_rc and attainment_denominator_rc (None without a plan) of each month, in order.
+        currency: code of the amounts.
+    """
+    import altair as alt
+
+    labels = [f"{row['period_start']:%b %Y}" for row in rows]
+    values = [
+        {"month": label, "amount": float(row["actual_amount_rc"]), "plan": _number(row["attainment_denominator_rc"])}
+        for label, row in zip(labels, rows, strict=True)
+    ]
+    chart = alt.Chart(alt.Data(values=values)).encode(x=_month_axis(labels))
+    bars = chart.mark_bar(color=PALETTE[0]).encode(y=_amount_axis(f"Bookings, {currency}"))
+    plans = (
+        chart.transform_filter("isValid(datum.plan)")
+        .mark_tick(color=PALETTE[1], thickness=4, width=46, opacity=1)
+        .encode(y="plan:Q")
+    )
+    return _svg(bars + plans, height=240)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _svg(chart: Any, height: int) -> str:
     import vl_convert
 
-    order = list(paint)
-    values: list[dict[str, Any]] = [
-        {"month": f"{month:%b %Y}", "channel": channel, "amount": float(amount), "place": order.index(channel)}
-        for channel, amounts in series.items()
-        for month, amount in amounts.items()
-    ]
-    labels = [f"{month:%b %Y}" for month in months]
-    chart = (
-        alt.Chart(alt.Data(values=values))
-        .mark_bar()
-        .encode(
-            x=alt.X("month:O", scale=alt.Scale(domain=labels, paddingInner=0.28), axis=_month_axis(len(labels))),
-            y=alt.Y("amount:Q", stack="zero", axis=alt.Axis(title=f"Spend, {currency}", format="~s", tickCount=5, titlePadding=14)),
-            color=alt.Color(
-                "channel:N", scale=alt.Scale(domain=order, range=[paint[channel] for channel in order]), legend=None
-            ),
-            order=alt.Order("place:Q"),
-        )
-        .properties(width=980, height=300, background="transparent")
+    drawn = (
+        chart.properties(width=980, height=height, background="transparent")
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, titleColor=INK, gridColor="#8884", domainColor="#8886", tickColor="#8886",
             labelFont=FONT, titleFont=FONT, labelFontSize=12, titleFontSize=12, titleFontWeight="normal",
         )
     )  # fmt: skip
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    return str(vl_convert.vegalite_to_svg(drawn.to_dict()))
 
 
-def _month_axis(months: int) -> Any:
+def _amount_axis(title: str, **options: Any) -> Any:
     import altair as alt
 
-    every = max(1, -(-months // 13))
+    return alt.Y("amount:Q", axis=alt.Axis(title=title, format="~s", tickCount=5, titlePadding=14), **options)
+
+
+def _month_axis(labels: Sequence[str]) -> Any:
+    import altair as alt
+
+    every = max(1, -(-len(labels) // 13))
     shown = f"indexof(domain('x'), datum.value) % {every} == 0 ? datum.label : ''" if every > 1 else "datum.label"
-    return alt.Axis(title=None, labelAngle=0, grid=False, ticks=False, labelPadding=8, labelExpr=shown)
+    axis = alt.Axis(title=None, labelAngle=0, grid=False, ticks=False, labelPadding=8, labelExpr=shown)
+    return alt.X("month:O", scale=alt.Scale(domain=list(labels), paddingInner=0.28), axis=axis)

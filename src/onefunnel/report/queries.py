@@ -13,24 +13,27 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Query:
-    """A named question to the published file."""
+    """A named question to the published file, and the team that answers for what it says."""
 
     id: str
+    owner: str
     definition: str
     sql: str
 
 
 RUN = Query(
     "run",
+    "data",
     "The run that made the published file.",
     """
-select run_id, as_of, company, reporting_currency, reporting_time_zone
+select run_id, as_of, previous_run_id, previous_as_of, company, reporting_currency, reporting_time_zone
 from metadata.run_info
 """,
 )
 
 LAST_MONTH = Query(
     "spend_last_full_month",
+    "marketing",
     "What the platforms charged in the last calendar month that is over, as known now, in the reporting currency at the "
     "rate of each day. The comparison is the month before it, where the file holds all of that month.",
     """
@@ -54,6 +57,7 @@ left join marts.fct_ad_spend as spend on spend.is_current and spend.spend_date >
 
 TOTAL = Query(
     "spend_total",
+    "marketing",
     "Everything that the platforms charged on the days in the file, as known now, in the reporting currency at the rate "
     "of each day. Spend that waits for its exchange rate or is quarantined is not in it; the tables below name it.",
     """
@@ -71,23 +75,439 @@ where is_current
 
 BY_CHANNEL = Query(
     "spend_by_channel_and_month",
+    "marketing",
     "Spend per channel and calendar month of the spend day, as known now, in the reporting currency at the rate of each "
-    "day. Channels are the agreed ones; `unmapped` is spend whose word for the channel nobody has mapped yet.",
+    "day, for the newest thirteen months. Channels are the agreed ones; `unmapped` is spend whose word for the channel "
+    "nobody has mapped yet. Of more than eight channels the seven largest stand alone. A row without a month or a channel is a total.",
     """
+with spend as (
+    select
+        date_trunc('month', spend.spend_date)::date as month_start_date,
+        coalesce(channels.channel_name, spend.channel, 'unknown') as channel_name,
+        spend.spend_amount_rc
+    from marts.fct_ad_spend as spend
+    left join marts.dim_channel as channels on spend.channel_key = channels.channel_key
+    where spend.is_current
+),
+
+shown as (
+    select * from spend
+    where month_start_date > (select max(month_start_date) from spend) - interval 13 month
+),
+
+ranked as (
+    select
+        channel_name,
+        row_number() over (order by sum(abs(spend_amount_rc)) desc nulls last, channel_name) as place,
+        count(*) over () as channels
+    from shown
+    group by channel_name
+),
+
+folded as (
+    select
+        shown.month_start_date,
+        case when channels <= 8 or place <= 7 then place else 8 end as place,
+        case when channels <= 8 or place <= 7 then channel_name else channels - 7 || ' other channels' end as channel_name,
+        case when channels > 8 and place > 7 then channels - 7 else 0 end as folded_channels,
+        spend_amount_rc
+    from shown
+    inner join ranked using (channel_name)
+)
+
 select
-    date_trunc('month', spend.spend_date)::date as month_start_date,
-    coalesce(channels.channel_name, spend.channel) as channel_name,
-    sum(spend.spend_amount_rc) as spend_amount_rc
-from marts.fct_ad_spend as spend
-left join marts.dim_channel as channels on spend.channel_key = channels.channel_key
-where spend.is_current
-group by all
-order by month_start_date, channel_name
+    month_start_date,
+    place,
+    any_value(channel_name) as channel_name,
+    max(folded_channels) as folded_channels,
+    coalesce(sum(spend_amount_rc), 0) as spend_amount_rc,
+    (select count(distinct month_start_date) from spend) - (select count(distinct month_start_date) from shown) as earlier_months
+from folded
+group by grouping sets ((month_start_date, place), (month_start_date), (place), ())
+order by month_start_date nulls last, place nulls last
+""",
+)
+
+FUNNEL = Query(
+    "funnel_steps",
+    "sales and marketing",
+    "For each agreed step, the journeys that first reached it in the last three full months, and how many of them have "
+    "reached the next step so far; beside it the same for the three months before. Each step is a cohort of its own. Test, "
+    "deleted and merged records are left out. Months are UTC months. Open journeys may still convert, so young months rise. "
+    "A rate of fewer than 30 journeys is marked.",
+    """
+with months as (
+    select
+        date_trunc('month', as_of)::date as until_date,
+        (date_trunc('month', as_of) - interval 3 month)::date as from_date,
+        (date_trunc('month', as_of) - interval 6 month)::date as before_date
+    from metadata.run_info
+),
+
+steps as (
+    select *, lead(step_name) over (order by step_order) as next_step_name
+    from marts.dim_funnel_step
+    where is_current and funnel_step_key <> '-1'
+),
+
+cells as (
+    select cells.*, cells.cohort_month >= months.from_date as is_latest
+    from marts.rpt_funnel as cells
+    inner join months on cells.cohort_month >= months.before_date and cells.cohort_month < months.until_date
+    where cells.cohort_step = cells.step
+),
+
+counted as (
+    select
+        steps.step_order, steps.step_name, steps.next_step_name, steps.entry_rule, steps.accountable_team, steps.responsible_role,
+        steps.sla_business_minutes, steps.expires_after_days, steps.agreed_by_role, steps.agreed_on,
+        coalesce(sum(cells.reached_journeys) filter (where is_latest), 0) as reached_journeys,
+        sum(cells.next_journeys) filter (where is_latest) as next_journeys,
+        sum(cells.open_journeys) filter (where is_latest) as open_journeys,
+        coalesce(sum(cells.reached_journeys) filter (where not is_latest), 0) as before_reached_journeys,
+        sum(cells.next_journeys) filter (where not is_latest) as before_next_journeys,
+        sum(cells.open_journeys) filter (where not is_latest) as before_open_journeys
+    from steps
+    left join cells on steps.step = cells.step
+    group by all
+)
+
+select
+    counted.*,
+    next_journeys / nullif(reached_journeys, 0) as conversion_rate,
+    before_next_journeys / nullif(before_reached_journeys, 0) as before_conversion_rate,
+    reached_journeys < 30 as is_thin,
+    before_reached_journeys < 30 as is_before_thin,
+    months.from_date, months.until_date, months.before_date
+from counted
+cross join months
+order by step_order
+""",
+)
+
+HANDOFF = Query(
+    "handoff",
+    "sales and marketing",
+    "What became of the qualified leads (MQL) that marketing handed to sales, by the month of the hand-off. Accepted over decided "
+    "(accepted, rejected or expired); a lead that was handed over twice counts twice. Deadline met: first response in time "
+    "over all whose deadline has passed or was met. A rate of fewer than 30 hand-offs is marked.",
+    """
+with months as (
+    select date_trunc('month', as_of)::date as this_month from metadata.run_info
+),
+
+windows as (
+    select 1 as place, (this_month - interval 3 month)::date as from_date, this_month as until_date from months
+    union all
+    select 2 as place, (this_month - interval 6 month)::date as from_date, (this_month - interval 3 month)::date as until_date from months
+    union all
+    select 3 as place, (this_month - interval 12 month)::date as from_date, this_month as until_date from months
+),
+
+counted as (
+    select
+        windows.place, windows.from_date, windows.until_date,
+        sum(activity.accepted_handoffs) as accepted_handoffs,
+        sum(activity.decided_handoffs) as decided_handoffs,
+        sum(activity.sla_met_handoffs) as sla_met_handoffs,
+        sum(activity.sla_due_handoffs) as sla_due_handoffs
+    from windows
+    inner join marts.rpt_funnel_activity as activity
+        on activity.activity_month >= windows.from_date and activity.activity_month < windows.until_date
+    group by all
+)
+
+select
+    *,
+    accepted_handoffs / nullif(decided_handoffs, 0) as handoff_rate,
+    sla_met_handoffs / nullif(sla_due_handoffs, 0) as sla_met_rate,
+    decided_handoffs < 30 as is_thin,
+    sla_due_handoffs < 30 as is_sla_thin
+from counted
+where decided_handoffs > 0 or sla_due_handoffs > 0
+order by place
+""",
+)
+
+MODELS = Query(
+    "primary_models",
+    "sales and marketing",
+    "The attribution model that both teams have agreed on, for leads and for won deals.",
+    """
+select distinct conversion_type, model, path_unit, lookback_days
+from marts.fct_credit
+where is_primary_model
+order by conversion_type
+""",
+)
+
+RETURNED = Query(
+    "spent_and_returned",
+    "marketing",
+    "Spend by the day it was spent; leads and won deals by the day of the conversion, credited to the channels of their touches "
+    "under the agreed primary model, so channels hold shares. Cost per lead is spend over credited leads, ROAS credited amount "
+    "over spend; both only where something was spent. `Unattributed` is what no touch can be credited with, and is part of "
+    "the total. What platforms claim for themselves is not in here. Of more than 15 channels the 14 largest stand alone.",
+    """
+with months as (
+    select date_trunc('month', as_of)::date as this_month, date_trunc('quarter', as_of)::date as this_quarter
+    from metadata.run_info
+),
+
+windows as (
+    select 1 as place, (this_month - interval 12 month)::date as from_date, this_month as until_date from months
+    union all
+    select 2 as place, (this_quarter - interval 3 month)::date as from_date, this_quarter as until_date from months
+    union all
+    select 3 as place, (this_month - interval 1 month)::date as from_date, this_month as until_date from months
+),
+
+cells as (
+    select windows.place as window_place, windows.from_date, windows.until_date, economics.*
+    from windows
+    inner join marts.rpt_unit_economics as economics
+        on economics.month_start_date >= windows.from_date and economics.month_start_date < windows.until_date
+),
+
+ranked as (
+    select
+        channel,
+        row_number() over (order by sum(abs(spend_amount_rc)) + sum(abs(credited_amount_rc)) desc, sum(credited_leads) desc, channel) as size_place,
+        count(*) over () as channels
+    from cells
+    where window_place = 1 and channel <> 'unattributed'
+    group by channel
+),
+
+named as (
+    select
+        cells.*,
+        case
+            when cells.channel = 'unattributed' then 100
+            when ranked.channels <= 15 or ranked.size_place <= 14 then ranked.size_place
+            else 15
+        end as place,
+        case
+            when cells.channel = 'unattributed' then 'Unattributed'
+            when ranked.channels <= 15 or ranked.size_place <= 14 then coalesce(dim_channel.channel_name, cells.channel)
+            else ranked.channels - 14 || ' other channels'
+        end as channel_name
+    from cells
+    left join ranked on cells.channel = ranked.channel
+    left join marts.dim_channel as dim_channel on cells.channel = dim_channel.channel
+),
+
+summed as (
+    select
+        window_place, from_date, until_date, place,
+        any_value(channel_name) as channel_name,
+        sum(spend_amount_rc) as spend_amount_rc,
+        sum(credited_leads) as credited_leads,
+        sum(credited_deals) as credited_deals,
+        sum(credited_amount_rc) as credited_amount_rc
+    from named
+    group by grouping sets ((window_place, from_date, until_date, place), (window_place, from_date, until_date))
+)
+
+select
+    *,
+    case when spend_amount_rc > 0 then spend_amount_rc / nullif(credited_leads, 0) end as cost_per_lead,
+    case when spend_amount_rc > 0 then credited_amount_rc / spend_amount_rc end as roas,
+    credited_leads < 30 as is_thin_in_leads,
+    credited_deals < 30 as is_thin_in_deals,
+    place = 100 as is_unattributed,
+    place is null as is_total
+from summed
+order by window_place, place nulls last
+""",
+)
+
+PLAN_MONTHS = Query(
+    "bookings_against_plan",
+    "sales",
+    "What finance booked in the month, reversals taken off on their own day, against the company's own quota or, where it has "
+    "none, its target. Attainment is bookings over plan; pace is bookings over the plan of the working days that are past. The sum "
+    "is over the twelve full months that have a plan.",
+    """
+with months as (
+    select date_trunc('month', as_of)::date as this_month from metadata.run_info
+),
+
+company as (
+    select plan.*, months.this_month
+    from marts.rpt_plan as plan
+    inner join months
+        on plan.period_start >= months.this_month - interval 12 month and plan.period_start <= months.this_month
+    where plan.owner_type = 'company' and plan.period_type = 'month'
+)
+
+select
+    period_start, is_complete_period, actual_amount_rc, attainment_denominator_rc,
+    case when quota_amount_rc is not null then 'quota' when target_amount_rc is not null then 'target' end as basis,
+    attainment, pace, false as is_total
+from company
+union all
+select
+    null as period_start, true as is_complete_period, sum(attainment_numerator_rc), sum(attainment_denominator_rc), null as basis,
+    sum(attainment_numerator_rc) / nullif(sum(attainment_denominator_rc), 0) as attainment, null as pace, true as is_total
+from company
+where period_start < this_month
+having sum(attainment_denominator_rc) is not null
+order by is_total, period_start desc
+""",
+)
+
+PLAN_TERRITORIES = Query(
+    "bookings_and_plans_by_territory",
+    "sales",
+    "The last full quarter and the running one: bookings by the territory at the time of the booking against the territory's quota "
+    "or target, and what each team plans for it. The gap is the plan of sales less the plan of marketing, relative to the agreed "
+    "value or, where nothing is agreed, to the mean of both. The company has values of its own; territories are not added up to it.",
+    """
+with quarters as (
+    select date_trunc('quarter', as_of)::date as this_quarter from metadata.run_info
+)
+
+select
+    plan.period_start,
+    plan.period_end,
+    plan.is_complete_period,
+    plan.owner_type,
+    case
+        when plan.owner_type = 'company' then 'Company'
+        when plan.territory_key = '-1' then 'Unknown territory'
+        else territories.territory_name
+    end as node_name,
+    plan.actual_amount_rc,
+    plan.attainment_denominator_rc,
+    case when plan.quota_amount_rc is not null then 'quota' when plan.target_amount_rc is not null then 'target' end as basis,
+    plan.attainment,
+    plan.plan_sales_amount_rc,
+    plan.plan_marketing_amount_rc,
+    plan.agreed_amount_rc,
+    plan.alignment_gap_amount_rc,
+    plan.alignment_gap_rate,
+    plan.is_unsigned
+from marts.rpt_plan as plan
+inner join quarters
+    on plan.period_start >= quarters.this_quarter - interval 3 month and plan.period_start <= quarters.this_quarter
+left join marts.dim_territory as territories on plan.territory_key = territories.territory_key
+where plan.period_type = 'quarter' and plan.owner_type in ('company', 'territory')
+order by plan.period_start, plan.owner_type, plan.territory_key = '-1', node_name
+""",
+)
+
+CHANGES = Query(
+    "changes_since_the_version_before",
+    "data",
+    "Ad spend and bookings of each month as the readers of the version before saw them and as they are now. New day: a day that "
+    "the source had not reported on. Late: it belongs to a day that had been reported, and came, or got its exchange rate, "
+    "afterwards. Restated: the platform changed a day that was still open. Corrected: it changed a day that was final. Rate: the "
+    "same spend at another exchange rate. Of bookings the file keeps only the latest delivery: one that finance delivered "
+    "again, changed or not, counts as late, and a withdrawn one cannot be seen.",
+    """
+with run as (
+    select as_of, previous_as_of from metadata.run_info
+    where previous_as_of < as_of
+),
+
+known_spend as (
+    select spend.*, spend.known_from <= run.previous_as_of and spend.known_to > run.previous_as_of as was_current
+    from marts.fct_ad_spend as spend
+    cross join run
+),
+
+-- the two versions of each row side by side; a row that only moved to another channel has not changed
+spend_rows as (
+    select
+        source_system, stream, ad_account_id, level, campaign_id, ad_group_id, ad_id, currency, spend_date,
+        sum(spend_amount) filter (where was_current) as before_amount,
+        sum(spend_amount) filter (where is_current) as amount,
+        sum(spend_amount_rc) filter (where was_current) as before_amount_rc,
+        sum(spend_amount_rc) filter (where is_current) as amount_rc
+    from known_spend
+    where was_current or is_current
+    group by all
+),
+
+reported as (
+    select
+        source_system,
+        max(spend_date) filter (where was_current) as last_date
+    from known_spend
+    group by source_system
+),
+
+-- what was final for the readers of the version before
+final as (
+    select status.source_system, status.is_final_until - (run.as_of::date - run.previous_as_of::date)::integer as final_until
+    from metadata.dq_status as status
+    cross join run
+    where status.mart = 'fct_ad_spend'
+),
+
+spend as (
+    select
+        'Ad spend' as metric,
+        spend_rows.spend_date as day,
+        spend_rows.before_amount_rc,
+        spend_rows.amount_rc,
+        case
+            when spend_rows.before_amount_rc is not distinct from spend_rows.amount_rc then null
+            when spend_rows.before_amount is null and (reported.last_date is null or spend_rows.spend_date > reported.last_date) then 'new day'
+            when spend_rows.before_amount is null then 'late'
+            when spend_rows.before_amount = spend_rows.amount then 'rate'
+            when spend_rows.spend_date <= final.final_until then 'corrected'
+            else 'restated'
+        end as cause
+    from spend_rows
+    inner join reported using (source_system)
+    left join final using (source_system)
+),
+
+bookings as (
+    select
+        'Bookings' as metric,
+        revenue.booked_date as day,
+        case when loads.known_at <= run.previous_as_of then revenue.booked_amount_rc end as before_amount_rc,
+        revenue.booked_amount_rc as amount_rc,
+        case
+            when loads.known_at <= run.previous_as_of then null
+            when revenue.booked_at > run.previous_as_of then 'new day'
+            else 'late'
+        end as cause
+    from marts.fct_revenue as revenue
+    inner join metadata.row_ledger as loads on revenue._load_id = loads.load_id
+    cross join run
+    where revenue.is_booking
+),
+
+amounts as (
+    select *, coalesce(amount_rc, 0) - coalesce(before_amount_rc, 0) as change_rc
+    from (select * from spend union all select * from bookings) as both_metrics
+)
+
+select
+    metric,
+    date_trunc('month', day)::date as month_start_date,
+    coalesce(sum(before_amount_rc), 0) as before_amount_rc,
+    coalesce(sum(amount_rc), 0) as amount_rc,
+    sum(change_rc) as change_rc,
+    sum(change_rc) filter (where cause = 'new day') as new_day_rc,
+    sum(change_rc) filter (where cause = 'late') as late_rc,
+    sum(change_rc) filter (where cause = 'restated') as restated_rc,
+    sum(change_rc) filter (where cause = 'corrected') as corrected_rc,
+    sum(change_rc) filter (where cause = 'rate') as rate_rc
+from amounts
+group by metric, date_trunc('month', day)
+having count(cause) > 0
+order by metric, month_start_date desc
 """,
 )
 
 SOURCES = Query(
     "source_freshness",
+    "data",
     "For each source: the last day that its data is about, how many days old that may be by the source's declared rhythm "
     "(`fresh_within_days` in pipeline.yml), and the day up to which its numbers no longer change. A source whose last day is "
     "older than its rhythm allows is late.",
@@ -102,6 +522,7 @@ order by source_system
 
 RECONCILIATION = Query(
     "reconciliation",
+    "data",
     "What a second, independent reader added up in the delivered files, against what the reports contain and what is "
     "named as left out, currency by currency. The difference must be zero to the last decimal. `unknown` are amounts whose "
     "word for the currency is none; they wait in quarantine.",
@@ -117,6 +538,7 @@ order by source_system, stream, currency
 
 QUARANTINE = Query(
     "quarantine_summary",
+    "data",
     "Rows that could not be used, by reason, with the money that they carry in its own currency. `missing_fx_rate` is "
     "spend that is held back until its exchange rate arrives.",
     """
@@ -126,7 +548,10 @@ order by quarantined_rows desc, source_system, stream, reason, currency
 """,
 )
 
-ALL = (RUN, LAST_MONTH, TOTAL, BY_CHANNEL, SOURCES, RECONCILIATION, QUARANTINE)
+ALL = (
+    RUN, FUNNEL, HANDOFF, MODELS, RETURNED, PLAN_MONTHS, PLAN_TERRITORIES, CHANGES, LAST_MONTH, TOTAL, BY_CHANNEL, SOURCES,
+    RECONCILIATION, QUARANTINE,
+)  # fmt: skip
 
 
 def ask(database: Path) -> dict[str, list[Row]]:
