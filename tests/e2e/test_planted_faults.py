@@ -825,7 +825,7 @@ MARTS_FAULTS: dict[str, MartsFault] = {
             f" spend_amount_rc = round((spend_amount {sign} 1)::decimal(38, 6) * fx_rate, 6) where spend_key = (select"
             f" min(spend_key) from {FACT} where currency = '{currency}' and source_system = 'search_ads' and is_current);"
             for currency, sign in (("USD", "+"), ("EUR", "-"))
-        )
+        ),
         "rpt_unit_economics_holds_all_spend",
     ),
     "reconciliation_holds_no_personal_text": noted("metadata.reconciliation"),
