@@ -286,6 +286,6 @@ def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Hom
         time.sleep(2)
     tasks = api.call("GET", f"dags/revenue_daily/dagRuns/{triggered}/taskInstances")["task_instances"]
     assert state == "success", {t["task_id"]: t["state"] for t in tasks}
-    assert len([t for t in tasks if t["task_id"] == "extract"]) == 5
+    assert len([t for t in tasks if t["task_id"] == "extract"]) == 11
     assert sandbox.ok("status", "--json")["readers_see"]["as_of"] == day["as_of"].replace("T", " ").replace("Z", "")
     assert any(a["name"] == "marts/revenue" for a in api.call("GET", "assets")["assets"])

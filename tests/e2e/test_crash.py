@@ -118,7 +118,7 @@ def test_a_run_killed_in_every_step_ends_like_one_that_never_was(home: Home, und
     ("moment", "count"),
     [
         ("Running with dbt=", 1),  # while it parses the project
-        ("Began running node model.", 10),  # ten models on, what is there looks like a warehouse
+        ("START sql ", 10),  # ten models on, what is there looks like a warehouse
     ],
 )
 def test_an_interrupted_build_is_red_and_a_plain_run_mends_it(
@@ -144,7 +144,7 @@ def test_an_interrupted_build_is_red_and_a_plain_run_mends_it(
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)  # as Ctrl-C does
     assert process.wait(120) == 1
-    assert ("Began running node" in log.read_text()) == (count > 1)
+    assert ("START sql " in log.read_text()) == (count > 1)
     run = ledger.run("r1")
     assert (run.state, run.failed_step) == ("failed", "build")
     assert "dbt was interrupted: KeyboardInterrupt" in run.message

@@ -981,7 +981,12 @@ def test_the_command_line_finds_a_changed_file(candidate: Candidate, check_id: s
 
 def test_a_restatement_is_published_only_when_somebody_approves_it(candidate: Candidate) -> None:
     changed = "fct_ad_spend_final_days_are_unchanged"
-    candidate.plant(MARTS_FAULTS[changed].sql)
+    report_follows = (
+        "; update marts.rpt_unit_economics as report set spend_amount_rc = coalesce((select sum(spend_amount_rc)"
+        f" from {FACT} as fact where is_current and fact.channel = report.channel"
+        " and date_trunc('month', fact.spend_date) = report.month_start_date), 0)"
+    )
+    candidate.plant(MARTS_FAULTS[changed].sql + report_follows)
     assert candidate.judge() == 1
     assert "union all select" in re.sub(r"\s+", " ", candidate.found()[changed]["sql"])  # it can be run again anywhere
     done = candidate.home.cli("check", "marts", "--run-id", "planted", "--approve-restatement")

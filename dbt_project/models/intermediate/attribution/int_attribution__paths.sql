@@ -17,10 +17,10 @@ touches as (
 
 -- the unit that a touch belongs to, once as a person and once as an account
 units as (
-    select touches.*, 'person' as path_unit, person_key as unit_key from touches
+    select *, 'person' as path_unit, person_key as unit_key from touches
     where person_key is not null
     union all
-    select touches.*, 'account' as path_unit, account_key as unit_key from touches
+    select *, 'account' as path_unit, account_key as unit_key from touches
     where account_key is not null
 ),
 
@@ -32,7 +32,7 @@ earlier as (
     inner join conversions as others
         on conversions.conversion_type = others.conversion_type
         and conversions.unit_key = others.unit_key
-        and others.conversion_at < conversions.journey_began_at
+        and conversions.journey_began_at > others.conversion_at
     group by conversions.conversion_key
 ),
 
@@ -64,9 +64,9 @@ met as (
     inner join units
         on bounded.path_unit = units.path_unit
         and bounded.unit_key = units.unit_key
-        and units.occurred_at > bounded.path_start
+        and bounded.path_start < units.occurred_at
         and (
-            units.occurred_at <= bounded.conversion_at
+            bounded.conversion_at >= units.occurred_at
             -- the form that made a lead may be stamped after the lead
             or (
                 units.touch_type = 'form'

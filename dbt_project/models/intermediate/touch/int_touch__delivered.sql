@@ -42,7 +42,7 @@ united as (
 
 select
     {{ surrogate_key(['source_system', 'touch_id']) }} as touch_key,
-    united.*,
+    *,
     -- the order of touches in one second: what asks more of a person comes later
     case touch_type
         when 'visit' then 10 when 'form' then 20 when 'click' then 30 when 'reply' then 40 when 'registered' then 50
