@@ -22,26 +22,8 @@ bounds as (
     from facts
 ),
 
-digits as (
-    {% for digit in range(10) -%}
-    select {{ digit }} as digit {{ 'union all' if not loop.last }}
-    {% endfor %}
-),
-
-numbers as (
-    select ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit + 10000 * more.digit as number
-    from digits as ones
-    cross join digits as tens
-    cross join digits as hundreds
-    cross join digits as thousands
-    cross join digits as more
-),
-
 days as (
-    select cast({{ dbt.dateadd('day', 'numbers.number', 'bounds.first_date') }} as date) as date_day
-    from bounds
-    cross join numbers
-    where cast({{ dbt.dateadd('day', 'numbers.number', 'bounds.first_date') }} as date) <= bounds.last_date
+    {{ days_within('bounds') }}
 ),
 
 parts as (
