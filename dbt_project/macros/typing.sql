@@ -106,7 +106,14 @@
 
 {% macro to_date(expression, dialect, column) -%}
     {%- set format = column.format or '%Y-%m-%d' -%}
+    {%- set day -%}
     cast(case when {{ full_match(expression, format_pattern(format)) }} then {{ parse_timestamp(expression, format) }} end as date)
+    {%- endset -%}
+    {%- if column.add_days -%}
+    cast({{ dbt.dateadd('day', column.add_days, day) }} as date)
+    {%- else -%}
+    {{ day }}
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -134,7 +141,10 @@
 {%- endmacro %}
 
 
-{# ISO 4217, active codes of money that is paid with (no metals, no test code). #}
+{#
+    ISO 4217, codes of money that is paid with (no metals, no test code): those in use, then those withdrawn since 1999, because old
+    bookings are in old money and lists of rates carry its codes on.
+#}
 {% macro currency_codes() -%}
     {{ return((
         'AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF '
@@ -142,7 +152,9 @@
         ~ 'HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD '
         ~ 'MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN '
         ~ 'PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD '
-        ~ 'TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG'
+        ~ 'TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG '
+        ~ 'ADP AFA ANG AOR ATS AZM BEF BGL BYB BYR CSD CUC CYP DEM ECS EEK ESP FIM FRF GHC GRD HRK IEP ITL LTL LUF LVL MGF MRO MTL '
+        ~ 'MZM NLG PTE ROL RUR SDD SIT SKK SLL SRG STD TJR TMM TPE TRL USS VEB VEF XEU YUM ZMK ZWD ZWL ZWN ZWR'
     ).split(' ')) }}
 {%- endmacro %}
 

@@ -44,6 +44,14 @@ views as (
     from {{ ref('rpt_plan') }}
     where owner_type <> 'rep'
     group by period_type, owner_type
+
+    union all
+
+    -- a node without bookings has 0 as soon as anybody has any
+    select 'unknown of a node' as what, null as amount
+    from {{ ref('rpt_plan') }}
+    where actual_amount_rc is null
+        or actual_in_current_view_amount_rc is null
 )
 
 select views.what, views.amount, total.amount as total_amount

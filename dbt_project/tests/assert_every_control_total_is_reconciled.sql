@@ -11,6 +11,8 @@ streams as (
     select source_system, stream, 'revenue_events' as contract, currency from {{ ref('fct_revenue') }}
     union
     select source_system, stream, 'opportunities' as contract, coalesce(currency, 'unknown') as currency from {{ ref('fct_opportunity') }}
+    union
+    select source_system, stream, contract, coalesce(currency, 'unknown') as currency from {{ ref('int_plan__values') }}
 ),
 
 measured as (

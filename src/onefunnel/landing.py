@@ -222,8 +222,8 @@ def write_tables(
 
 def _check_header(plan: LoadPlan, file: ReadableFile) -> list[str]:
     """Undeclared columns of a file; a missing declared one is an error."""
-    wanted = {c.from_ for c in plan.stream.columns.values() if c.from_ is not None}
-    optional = {c.from_ for c in plan.stream.columns.values() if c.optional}
+    wanted = {name for c in plan.stream.columns.values() for name in c.parts}
+    optional = {name for c in plan.stream.columns.values() for name in c.parts if c.optional}
     # Without a header and without a record nothing can be missing.
     missing = sorted(wanted - optional - set(file.header)) if file.header or file.records else []
     if missing:
@@ -313,7 +313,7 @@ def _write_records(
         joins: list[str] = []
         for name, spec in plan.contract.columns.items():
             column = plan.stream.columns.get(name)
-            raw = _raw(column, file)
+            raw = _raw(column, file, plan.stream)
             if spec.personal:
                 columns.append(_token_expression(db, name, raw, file, plan, key, joins))
                 continue
@@ -355,14 +355,18 @@ def _record_columns(contract: Contract) -> list[str]:
     return names
 
 
-def _raw(column: Column | None, file: ReadableFile) -> str:
-    if column is None:
-        return "cast(null as varchar)"
-    if column.value is not None:
+def _raw(column: Column | None, file: ReadableFile, stream: Stream) -> str:
+    if column is not None and column.value is not None:
         return literal(column.value)
-    if column.from_ not in file.header:
+    if column is None or not set(column.parts) <= set(file.header):
         return "cast(null as varchar)"
-    return f"c{file.header.index(str(column.from_))}"
+    parts = [f"c{file.header.index(name)}" for name in column.parts]
+    if len(parts) == 1:
+        return parts[0]
+    # An id of several columns is written as a JSON pointer: no two lists of parts give one text. Without a part there is none.
+    words = ", ".join(literal(word) for word in stream.dialect.null_words)
+    present = [f"case when {part} not in ({words}) then {part} end" if words else part for part in parts]
+    return "(" + " || '/' || ".join(f"replace(replace({part}, '~', '~0'), '/', '~1')" for part in present) + ")"
 
 
 def _utc_expression(
@@ -481,7 +485,7 @@ def _write_personal(db: duckdb.DuckDBPyConnection, plan: LoadPlan, files: Sequen
             continue
         pairs = ", ".join(f"{literal(c)}, c{file.header.index(c)}" for c in extra)
         blob = f"cast(json_object({pairs}) as varchar)" if extra else "cast(null as varchar)"
-        raws = "".join(f", {_raw(plan.stream.columns[n], file)} as {n}" for n in personal)
+        raws = "".join(f", {_raw(plan.stream.columns[n], file, plan.stream)} as {n}" for n in personal)
         selects.append(
             f"select {file.seq}::int as _file_seq, line as _line{raws}, {blob} as _extra from {_relation(file, plan.stream)} as f"
         )
@@ -583,7 +587,7 @@ class _Control:
 
     def _batches(self, file: ReadableFile) -> Iterator[pa.Table]:
         stream = self.plan.stream
-        wanted = sorted({str(c.from_) for n, c in stream.columns.items() if c.from_ is not None and n in self.profile})
+        wanted = sorted({name for n, c in stream.columns.items() if n in self.profile for name in c.parts})
         wanted = [w for w in wanted if w in file.header]
         if not file.is_csv:
             for batch in pq.ParquetFile(file.clean).iter_batches(columns=wanted):
@@ -617,9 +621,18 @@ class _Control:
         column = self.plan.stream.columns[name]
         if column.value is not None:
             return pa.chunked_array([pa.array([column.value] * table.num_rows, pa.string())])
-        if column.from_ not in table.column_names:
+        if not set(column.parts) <= set(table.column_names):
             return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
-        return table[str(column.from_)].cast(pa.string())
+        parts = [table[part].cast(pa.string()) for part in column.parts]
+        return parts[0] if len(parts) == 1 else self._joined(parts)
+
+    def _joined(self, parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+        nulls = pa.array(self.plan.stream.dialect.null_words, pa.string())
+        escaped = []
+        for part in parts:
+            present = pc.if_else(pc.is_in(part, value_set=nulls), pa.scalar(None, pa.string()), part)
+            escaped.append(pc.replace_substring(pc.replace_substring(present, "~", "~0"), "/", "~1"))
+        return pc.binary_join_element_wise(*escaped, "/")
 
     def _add_batch(self, file: ReadableFile, table: pa.Table) -> None:
         self.rows += table.num_rows
@@ -627,7 +640,7 @@ class _Control:
         nulls = pa.array(self.plan.stream.dialect.null_words, pa.string())
         for name, profile in self.profile.items():
             text = self._text(table, name)
-            missing = pc.fill_null(pc.is_in(text, value_set=nulls), True)
+            missing = pc.or_(pc.is_null(text), pc.is_in(text, value_set=nulls))  # is_in says false of null
             profile["null"] += int(pc.sum(missing).as_py() or 0)
             present = pc.if_else(missing, pa.scalar(None, pa.string()), text)
             typed = self._typed(name, present)
@@ -667,6 +680,10 @@ class _Control:
         column = self.plan.stream.columns[name]
         if kind in NUMERIC_TYPES:
             return self._numbers(text, kind, column)
+        if kind == "date" and column.map:
+            found = pc.index_in(text, value_set=pa.array(list(column.map), pa.string()))
+            meant = pc.take(pa.array(list(column.map.values()), pa.string()), found)
+            text = pc.if_else(pc.is_valid(found), meant, text)
         if kind in ("date", "timestamp"):
             shape = _date_shape(str(column.format))
             fits = pc.if_else(pc.match_substring_regex(text, shape), text, pa.scalar(None, pa.string()))
@@ -676,7 +693,10 @@ class _Control:
             if "%z" in str(column.format):
                 fits = pc.replace_substring_regex(fits, f"{FORMAT_TOKENS['%z']}$", "")
             parsed = pc.strptime(fits, format=_strptime_format(str(column.format)), unit="s", error_is_null=True)
-            return parsed.cast(pa.date32()) if kind == "date" else parsed
+            if kind == "timestamp":
+                return parsed
+            days = pc.add(parsed.cast(pa.date32()).cast(pa.int32()), pa.scalar(column.add_days, pa.int32()))
+            return days.cast(pa.date32())
         if kind == "boolean":
             words = {"true": "true", "false": "false", **(column.map or {})}
             yes, no = ([w for w, meant in words.items() if meant == m] for m in ("true", "false"))
@@ -771,9 +791,16 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, format="%Y-%m-%d %H:%M:%S" + ("%z" if column.type.tz else ""))
-    return column.cast(pa.string())
+    """The text that DuckDB gives a value of a Parquet file: moments in UTC, and a fraction only where there is one."""
+    if not pa.types.is_timestamp(column.type):
+        return column.cast(pa.string())
+    zone = "+00" if column.type.tz else ""
+    moments = column.cast(pa.timestamp(column.type.unit, "UTC")) if zone else column
+    # `%S` writes all digits of the unit
+    text = pc.strftime(moments, format="%Y-%m-%d %H:%M:%S")
+    text = pc.replace_substring_regex(text, r"(\.[0-9]*?)0+$", r"\1")
+    text = pc.replace_substring_regex(text, r"\.$", "")
+    return pc.binary_join_element_wise(text, zone, "") if zone else text
 
 
 def _date_shape(text: str) -> str:

@@ -51,6 +51,15 @@ def _scalar_text(value: object) -> object:
     return str(value) if isinstance(value, int | float | dt.date) and not isinstance(value, bool) else value
 
 
+def _column_names(value: object) -> object:
+    """`from` is one name or a list of names; one message says so, not one per form."""
+    if isinstance(value, list):
+        value = tuple(value)
+    if value is None or isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(n, str) for n in value)):
+        return value
+    raise ValueError("`from` is the name of a column of the file, or a list of names")
+
+
 class ContractColumn(_Strict):
     """One column of a staging contract. `required`: an empty value is quarantined. `personal`: lands as a token only."""
 
@@ -77,26 +86,35 @@ class Contract(_Strict):
 
 
 class Column(_Strict):
-    """Where a contract column's value comes from: a column of the file, or a constant.
+    """Where a contract column's value comes from: a column of the file, several of them that make one id, or a constant.
 
     `optional`: a file without the column is no error; its values are null.
+    `add_days`: what a day is moved by, 1 where the file writes the last day of an interval and the contract the day after.
     """
 
-    from_: str | None = Field(default=None, alias="from")
+    from_: Annotated[str | tuple[str, ...] | None, BeforeValidator(_column_names)] = Field(default=None, alias="from")
     value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
     format: str | None = None
     prefix: str | None = None
     map: dict[str, str] | None = None
     zone: str | None = None
     fold: Literal[0, 1] | None = None
+    add_days: int = Field(default=0, ge=-31, le=31)
     optional: bool = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The columns of the file that the value is made of; none for a constant."""
+        return () if self.from_ is None else (self.from_,) if isinstance(self.from_, str) else self.from_
 
     @model_validator(mode="after")
     def _one_origin(self) -> Column:
         if (self.from_ is None) == (self.value is None):
             raise ValueError("give exactly one of `from` (a column of the file) and `value` (a constant)")
+        if isinstance(self.from_, tuple) and (len(self.from_) < 2 or len(set(self.from_)) < len(self.from_)):
+            raise ValueError("a list in `from` names two or more different columns of the file")
         if self.zone is not None and self.zone not in available_timezones():
             raise ValueError(f"unknown time zone {self.zone!r}: use an IANA name such as Europe/Berlin")
         return self
@@ -451,8 +469,12 @@ def _column_problems(
             problems.append((at, f"`zone` and `fold` have no meaning for a {declared.type}"))
         if column.prefix is not None and declared.type not in NUMERIC_TYPES:
             problems.append((at, f"`prefix` has no meaning for a {declared.type}"))
-        if column.map is not None and declared.type not in ("text", "currency", "boolean"):
+        if column.map is not None and declared.type not in ("text", "currency", "boolean", "date"):
             problems.append((at, f"`map` has no meaning for a {declared.type}"))
+        if len(column.parts) > 1 and declared.type != "text":
+            problems.append((at, f"only a text is made of several columns, not a {declared.type}"))
+        if column.add_days and declared.type != "date":
+            problems.append((at, f"`add_days` has no meaning for a {declared.type}"))
     return problems
 
 

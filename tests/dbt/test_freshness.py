@@ -46,6 +46,8 @@ def status(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | No
     spend("past_it", 2, 1)
     spend("monthly", 35, 35)
     spend("monthly_late", 40, 35)
+    spend("tomorrow_somewhere", -1, 1)
+    spend("slip_of_the_year", -3652, 35)
     spend("unconverted", 0, 0, currency="JPY")
     spend("of_two_streams", 1, 1)
     spend("of_two_streams", 50, 35, stream="invoices")
@@ -84,6 +86,8 @@ def status(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | No
         ("past_it", ("2026-03-08", 1, "2026-03-10", False)),
         ("monthly", ("2026-02-03", 35, None, False)),
         ("monthly_late", ("2026-01-29", 35, "2026-03-06", False)),
+        ("tomorrow_somewhere", ("2026-03-11", 1, None, False)),
+        ("slip_of_the_year", ("2026-01-01", 35, "2026-02-06", False)),  # one row of 2036 does not make it fresh
         ("unconverted", ("2026-03-10", 0, None, False)),  # it has arrived, although it waits for its rate
         ("of_two_streams", ("2026-03-09", 35, "2026-02-24", False)),  # the stream that is late speaks for the source
         ("rates", ("2026-03-04", 5, "2026-03-10", False)),

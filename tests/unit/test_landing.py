@@ -287,8 +287,57 @@ def test_parquet_lands_as_text_with_its_control_totals(tmp_path):
         ("2", "-0.30", None, None, 2),
     ]
     assert receipt["control"]["columns"]["amount"]["sum"] == "0.8"
+    assert [receipt["control"]["columns"][c]["null"] for c in ("id", "amount", "day", "clicks")] == [0, 0, 1, 1]
     with pytest.raises(StepFailed, match="not readable Parquet"):
         land(tmp_path / "bad", {"a.parquet": b"PAR1 torn"}, stream)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "America/Sao_Paulo"])
+def test_both_readers_write_a_moment_of_a_parquet_file_alike(tmp_path, unit, zone):
+    """Writers differ in their unit: pandas' own is ns, Spark's us. A fraction stands only where there is one."""
+    moments: list[dt.datetime | None] = [dt.datetime.fromisoformat(m) for m in ("2026-01-05T09:45:30", "2026-07-01")]
+    moments += [None, *([dt.datetime.fromisoformat("2026-01-05T09:45:30.120000")] if unit != "s" else [])]
+    sink = pa.BufferOutputStream()
+    ids = [str(n) for n in range(len(moments))]
+    pq.write_table(pa.table({"id": ids, "at": pa.array(moments, pa.timestamp(unit, zone))}), sink)
+    written = "%Y-%m-%d %H:%M:%S.%f" + ("%z" if zone else "")
+    columns = {"id": {"from": "id"}, "at": {"from": "at", "format": written, "zone": "UTC"}}
+    # a cell of each moment: the text that the second reader takes must be the text of the record
+    stream = declared(columns, format="parquet", replaces="partition", partition=["at"])
+    folder, receipt = land(tmp_path, {"a.parquet": sink.getvalue().to_pybytes()}, stream)
+    landed = rows(folder, "records", "at", "at_utc")
+    assert {at for at, _ in landed} == set(pq.read_table(folder / "covers.parquet")["at"].to_pylist())
+    assert [utc for _, utc in landed] == [m and f"{m:%Y-%m-%d %H:%M:%S.%f}" for m in moments]
+    profile = receipt["control"]["columns"]["at"]
+    assert (profile["valid"], profile["invalid"], profile["null"]) == (len(moments) - 1, 0, 1)
+
+
+def test_several_columns_make_one_id_that_no_other_parts_make(tmp_path):
+    content = b"order,line,clicks\n1,2,5\n1/2,,5\n1,/2,5\n1/,2,5\n~1,2,5\nNone,2,5\n"
+    columns = {"id": {"from": ["order", "line"]}, "clicks": {"from": "clicks"}}
+    stream = declared(columns, dialect={"null_words": ["", "None"]})
+    folder, receipt = land(tmp_path, {"a.csv": content}, stream)
+    landed = [value for (value,) in rows(folder, "records", "id")]
+    assert landed == ["1/2", None, "1/~12", "1~1/2", "~01/2", None], "an id without one of its parts is none"
+    covered = pq.read_table(folder / "covers.parquet")["id"].to_pylist()
+    assert set(covered) == set(landed), "cells are told by the second reader's own text"
+    assert receipt["undeclared_columns"] == []
+    assert receipt["control"]["columns"]["id"]["null"] == 2
+    with pytest.raises(StepFailed, match="missing: line"):
+        land(tmp_path / "2", {"a.csv": b"order,clicks\n1,2\n"}, stream)
+
+
+def test_a_day_is_mapped_and_then_moved_by_both_readers(tmp_path):
+    end = {"from": "end", "format": "%Y-%m-%d", "map": {"open": "2026-12-31"}, "add_days": 1}
+    stream = declared({"id": {"from": "id"}, "day": end}, dialect={"null_words": ["", "None"]})
+    content = b"id,end\n1,2026-02-28\n2,open\n3,None\n4,never\n"
+    folder, receipt = land(tmp_path, {"a.csv": content}, stream)
+    written = [("2026-02-28",), ("open",), ("None",), ("never",)]
+    assert rows(folder, "records", "day") == written, "values land as they were written"
+    profile = receipt["control"]["columns"]["day"]
+    assert (profile["valid"], profile["invalid"], profile["null"]) == (2, 1, 1)
+    assert (profile["min"], profile["max"]) == ("2026-03-01", "2027-01-01")
 
 
 def test_a_missing_declared_column_stops_the_load_and_names_itself(tmp_path):

@@ -70,7 +70,7 @@ create table marts.rpt_plan (period_type varchar, period_start date, period_end 
     territory_key varchar, plan_sales_amount_rc decimal(18, 6), plan_marketing_amount_rc decimal(18, 6),
     agreed_amount_rc decimal(18, 6), target_amount_rc decimal(18, 6), quota_amount_rc decimal(18, 6), actual_amount_rc decimal(18, 6),
     attainment_numerator_rc decimal(18, 6), attainment_denominator_rc decimal(18, 6), attainment double, pace double,
-    alignment_gap_amount_rc decimal(18, 6), alignment_gap_rate double, is_unsigned boolean);
+    alignment_gap_amount_rc decimal(18, 6), alignment_gap_rate double, is_unsigned boolean, assigned_quota_amount_rc decimal(18, 6));
 create table marts.fct_revenue (booked_at timestamp, booked_date date, booked_amount_rc decimal(18, 6), is_booking boolean, _load_id varchar);
 """
 
@@ -99,14 +99,14 @@ insert into marts.rpt_unit_economics values
     ('2026-01-01', 'paid_search', 77777, 0, 0, 0), ('2024-12-01', 'paid_search', 66666, 0, 0, 0);
 insert into marts.dim_territory values ('n', 'North'), ('-1', 'unknown');
 insert into marts.rpt_plan values
-    ('month', '2025-12-01', '2026-01-01', true, 'company', '-1', null, null, null, 500, null, 250, 250, 500, 0.5, 0.5, null, null, false),
-    ('month', '2025-11-01', '2025-12-01', true, 'company', '-1', null, null, null, null, null, -80, null, null, null, null, null, null, false),
-    ('month', '2026-01-01', '2026-02-01', false, 'company', '-1', null, null, null, null, 400, 40, 40, 400, 0.1, 0.8, null, null, false),
-    ('month', '2026-02-01', '2026-03-01', false, 'company', '-1', null, null, null, 333, null, 0, 0, 333, 0, null, null, null, false),
-    ('quarter', '2025-10-01', '2026-01-01', true, 'company', '-1', null, null, null, 1500, null, 600, 600, 1500, 0.4, 0.4, null, null, false),
-    ('quarter', '2025-10-01', '2026-01-01', true, 'territory', 'n', 90, 110, 100, 120, null, 60, 60, 120, 0.5, 0.5, -20, -0.2, false),
-    ('quarter', '2026-01-01', '2026-04-01', false, 'territory', 'n', 130, 110, null, 0, null, 5, 5, 0, null, null, 20, 0.1666, true),
-    ('quarter', '2026-01-01', '2026-04-01', false, 'territory', '-1', 10, null, null, null, null, 0, null, null, null, null, null, null, false);
+    ('month', '2025-12-01', '2026-01-01', true, 'company', '-1', null, null, null, 500, null, 250, 250, 500, 0.5, 0.5, null, null, false, null),
+    ('month', '2025-11-01', '2025-12-01', true, 'company', '-1', null, null, null, null, null, -80, null, null, null, null, null, null, false, 90),
+    ('month', '2026-01-01', '2026-02-01', false, 'company', '-1', null, null, null, null, 400, 40, 40, 400, 0.1, 0.8, null, null, false, null),
+    ('month', '2026-02-01', '2026-03-01', false, 'company', '-1', null, null, null, 333, null, 0, 0, 333, 0, null, null, null, false, null),
+    ('quarter', '2025-10-01', '2026-01-01', true, 'company', '-1', null, null, null, 1500, null, 600, 600, 1500, 0.4, 0.4, null, null, false, null),
+    ('quarter', '2025-10-01', '2026-01-01', true, 'territory', 'n', 90, 110, 100, 120, null, 60, 60, 120, 0.5, 0.5, -20, -0.2, false, null),
+    ('quarter', '2026-01-01', '2026-04-01', false, 'territory', 'n', 130, 110, null, 0, null, 5, 5, 0, null, null, 20, 0.1666, true, null),
+    ('quarter', '2026-01-01', '2026-04-01', false, 'territory', '-1', 10, null, null, null, null, 0, null, null, null, null, null, null, false, 70);
 """
 
 USUAL = """
@@ -240,17 +240,21 @@ def test_health_is_shown_per_source(tmp_path: Path) -> None:
     assert "social_ads late since 2 Jan 2026 31 Dec 2025 5 1" in page.text
     assert "lists delivered, without days – – – – sales" in page.text
     assert "video_ads never delivered – – –" in page.text
-    assert "search_ads daily EUR 2,210.25 2,207.25 1.00 2.00 0.00 0.00" in page.text
-    assert "search_ads daily unknown 7.00 0.00 0.00 7.00 0.00 0.00" in page.text
-    assert "social_ads daily USD 300.25 300.25 0.00 0.00 0.00 0.000001" in page.text
+    assert "search_ads daily ad spend EUR 2,210.25 2,207.25 1.00 2.00 0.00 0.00" in page.text
+    assert "search_ads daily ad spend unknown 7.00 0.00 0.00 7.00 0.00 0.00" in page.text
+    assert "social_ads daily ad spend USD 300.25 300.25 0.00 0.00 0.00 0.000001" in page.text
     assert "2,217.25" not in page.text, "amounts of two currencies are not added"
     assert "search_ads daily missing fx rate 1,234 1.00 CHF" in page.text
 
 
 def test_an_empty_warehouse_has_a_page(tmp_path: Path) -> None:
     page, html = page_of(tmp_path, "select 1")
-    assert "No spend is recorded for the last full month." in page.text and "No spend has arrived yet." in page.text
-    assert "There is no spend to show yet." in page.text and "<svg" not in html
+    assert (
+        "Ad spend, " not in page.text
+        and "There is no ad spend yet: no source delivers it." in page.text
+        and "<svg" not in html
+    )
+    assert "No money has been delivered yet." in page.text
     assert "Nothing: every row that arrived is in the reports." in page.text
 
 
@@ -395,14 +399,14 @@ def test_revenue_stands_against_plan_and_the_gap_says_who_plans_more(tmp_path: P
     page, _ = page_of(tmp_path, COMPANY)
     assert "Bookings, December 2025 250 EUR 50 % of the target of 500 EUR." in page.text
     assert (
-        "Jan 2026, so far 40 400 quota 10 % 80 % Dec 2025 250 500 target 50 % – Nov 2025 −80 – – – –"
+        "Jan 2026, so far 40 400 quota 10 % 80 % Dec 2025 250 500 target 50 % – Nov 2025 −80 90 quotas of its people – –"
         " Full months with a plan 250 500 50 %" in page.text
     )
     assert "Feb 2026" not in page.text and "333" not in page.text
     assert "Company 600 1,500 target 40 % – – – no plans –" in page.text
     assert "North 60 120 target 50 % 90 110 −20 (−20.0 %) marketing plans more 100" in page.text
     assert "North 5 0 target – 130 110 +20 (+16.7 %) sales plans more not agreed" in page.text
-    assert "Unknown territory 0 – – 10 – – one plan is missing –" in page.text
+    assert "Unknown territory 0 70 quotas of its people – 10 – – one plan is missing –" in page.text
 
 
 def test_an_installation_with_advertising_only_says_what_it_lacks_once(tmp_path: Path) -> None:
@@ -418,6 +422,32 @@ def test_an_installation_with_advertising_only_says_what_it_lacks_once(tmp_path:
     assert (
         "Ad spend, December 2025 1,500 EUR" in page.text and "Bookings, " not in page.text and html.count("<svg") == 1
     )
+
+
+def test_an_installation_with_a_crm_only_is_told_what_arrived_and_that_it_adds_up(tmp_path: Path) -> None:
+    page, _ = page_of(
+        tmp_path,
+        COMPANY
+        + """insert into metadata.dq_status values
+    ('fct_journey', 'crm', 'sales', true, '2026-01-04', 3, null, null, false),
+    ('fct_revenue', 'crm', 'sales', true, '2026-01-04', 3, null, null, false);
+insert into metadata.reconciliation values
+    ('crm', 'deals', 'unknown', 'opportunity_amount', 0, 0, 0, 0, 0, 0, 0),
+    ('crm', 'orders', 'BRL', 'booked_amount', 10, 9, 1, 0, 0, 0, 0), ('crm', 'quotas', 'BRL', 'plan_value', 7, 7, 0, 0, 0, 0, 0);""",
+    )
+    assert page.text.count("crm up to date 4 Jan 2026 1 3 – sales") == 1, "once, however many marts it feeds"
+    assert "crm orders bookings BRL 10.00 9.00 1.00 0.00 0.00 0.00" in page.text
+    assert "crm quotas plans and budgets BRL 7.00 7.00 0.00 0.00 0.00 0.00" in page.text
+    assert "crm deals" not in page.text, "deals without an amount carry no money"
+    assert "No spend is recorded" not in page.text
+
+
+def test_without_bookings_plans_stand_alone(tmp_path: Path) -> None:
+    unknown = "update marts.rpt_plan set actual_amount_rc = null, attainment_numerator_rc = null, attainment = null, pace = null;"
+    page, html = page_of(tmp_path, COMPANY + unknown)
+    assert "No source delivers bookings: what follows is plans alone." in page.text and "Bookings, " not in page.text
+    assert "Dec 2025 – 500 target – – Nov 2025 – 90 quotas of its people – –" in page.text
+    assert "<svg" not in html, "there is nothing to draw"
 
 
 # -- what changed -----------------------------------------------------------------------------------------------------

@@ -139,11 +139,9 @@ def _value(name: str, column: ContractColumn, declaration: Mapping[str, Any]) ->
         return f"{name}_token"
     if column.type == "timestamp":
         return f"try_cast({name}_utc as timestamp)"
-    words = [f"when {literal(word)} then null" for word in dialect.get("null_words") or [""]]
-    words += [f"when {literal(word)} then {literal(meant)}" for word, meant in (declared.get("map") or {}).items()]
-    said = f"case {name} {' '.join(words)} else {name} end"
+    said = _said(name, declared, dialect)
     if column.type == "date":
-        return f"cast(try_strptime({said}, {literal(declared.get('format') or '%Y-%m-%d')}) as date)"
+        return _day(said, declared)
     if column.type == "boolean":
         return f"case {said} when 'true' then true when 'false' then false end"
     if column.type in NUMERIC_TYPES:
@@ -151,6 +149,17 @@ def _value(name: str, column: ContractColumn, declaration: Mapping[str, Any]) ->
             said = f"replace({said}, {literal(mark)}, {literal(plain)})" if mark else said
         return f"try_cast({said} as decimal(38, 9))"
     return said
+
+
+def _said(name: str, declared: Mapping[str, Any], dialect: Mapping[str, Any]) -> str:
+    words = [f"when {literal(word)} then null" for word in dialect.get("null_words") or [""]]
+    words += [f"when {literal(word)} then {literal(meant)}" for word, meant in (declared.get("map") or {}).items()]
+    return f"case {name} {' '.join(words)} else {name} end"
+
+
+def _day(said: str, declared: Mapping[str, Any]) -> str:
+    day = f"cast(try_strptime({said}, {literal(declared.get('format') or '%Y-%m-%d')}) as date)"
+    return f"({day} + {int(declared['add_days'])})" if declared.get("add_days") else day
 
 
 def _insert(database: Database, table: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -226,13 +235,13 @@ def _folder_of(load: LoadUnderJudgement, earlier: Mapping[str, Any]) -> Path:
 def _newest_rows(database: Database, folder: Path, receipt: Mapping[str, Any]) -> int | None:
     """Rows of the newest date among the cells; None where they have no date, or cannot be read (any more)."""
     covers, columns = receipt.get("covers") or {}, (receipt.get("control") or {}).get("columns") or {}
-    declared = (receipt.get("declaration") or {}).get("columns") or {}
+    declaration = receipt.get("declaration") or {}
     date = next((name for name in covers.get("columns") or [] if (columns.get(name) or {}).get("type") == "date"), None)
-    written = (declared.get(date) or {}).get("format")
+    declared = (declaration.get("columns") or {}).get(date) or {}
     path = folder / PARTS["load_covers"]
-    if date is None or written is None or not path.is_file():
+    if date is None or declared.get("format") is None or not path.is_file():
         return None
-    day = f"try_strptime({quoted(date)}, {literal(written)})"
+    day = _day(_said(quoted(date), declared, declaration.get("dialect") or {}), declared)
     try:
         rows = database.rows(
             f"select sum(control_rows) from read_parquet({literal(str(path))}) where {day} is not null "

@@ -327,7 +327,8 @@ PLAN_MONTHS = Query(
     "sales",
     "What finance booked in the month, reversals taken off on their own day, against the company's own quota or, where it has "
     "none, its target. Attainment is bookings over plan; pace is bookings over the plan of the working days that are past. The sum "
-    "is over the twelve full months that have a plan.",
+    "is over the twelve full months that have a plan. Where only people have a quota, their quotas together are shown, and nothing is "
+    "attained by them: what a person does not reach another may.",
     """
 with months as (
     select date_trunc('month', as_of)::date as this_month from metadata.run_info
@@ -343,12 +344,17 @@ company as (
 
 select
     period_start, is_complete_period, actual_amount_rc, attainment_denominator_rc,
-    case when quota_amount_rc is not null then 'quota' when target_amount_rc is not null then 'target' end as basis,
+    coalesce(attainment_denominator_rc, assigned_quota_amount_rc) as plan_amount_rc,
+    case
+        when quota_amount_rc is not null then 'quota' when target_amount_rc is not null then 'target'
+        when assigned_quota_amount_rc is not null then 'quotas of its people'
+    end as basis,
     attainment, pace, false as is_total
 from company
 union all
 select
-    null as period_start, true as is_complete_period, sum(attainment_numerator_rc), sum(attainment_denominator_rc), null as basis,
+    null as period_start, true as is_complete_period, sum(attainment_numerator_rc), sum(attainment_denominator_rc),
+    sum(attainment_denominator_rc), null as basis,
     sum(attainment_numerator_rc) / nullif(sum(attainment_denominator_rc), 0) as attainment, null as pace, true as is_total
 from company
 where period_start < this_month
@@ -361,8 +367,9 @@ PLAN_TERRITORIES = Query(
     "bookings_and_plans_by_territory",
     "sales",
     "The last full quarter and the running one: bookings by the territory at the time of the booking against the territory's quota "
-    "or target, and what each team plans for it. The gap is the plan of sales less the plan of marketing, relative to the agreed "
-    "value or, where nothing is agreed, to the mean of both. The company has values of its own; territories are not added up to it.",
+    "or target (where it has neither, the quotas of its people), and what each team plans for it. The gap is the plan of sales less "
+    "the plan of marketing, relative to the agreed value or, where nothing is agreed, to the mean of both. The company has values of "
+    "its own; territories are not added up to it.",
     """
 with quarters as (
     select date_trunc('quarter', as_of)::date as this_quarter from metadata.run_info
@@ -379,8 +386,11 @@ select
         else territories.territory_name
     end as node_name,
     plan.actual_amount_rc,
-    plan.attainment_denominator_rc,
-    case when plan.quota_amount_rc is not null then 'quota' when plan.target_amount_rc is not null then 'target' end as basis,
+    coalesce(plan.attainment_denominator_rc, plan.assigned_quota_amount_rc) as plan_amount_rc,
+    case
+        when plan.quota_amount_rc is not null then 'quota' when plan.target_amount_rc is not null then 'target'
+        when plan.assigned_quota_amount_rc is not null then 'quotas of its people'
+    end as basis,
     plan.attainment,
     plan.plan_sales_amount_rc,
     plan.plan_marketing_amount_rc,
@@ -512,10 +522,9 @@ SOURCES = Query(
     "(`fresh_within_days` in pipeline.yml), and the day up to which its numbers no longer change. A source whose last day is "
     "older than its rhythm allows is late.",
     """
-select
+select distinct
     source_system, owner, source_max_date, fresh_within_days, stale_since, is_final_until, is_never_delivered
 from metadata.dq_status
-where mart = 'fct_ad_spend'
 order by source_system
 """,
 )
@@ -525,14 +534,14 @@ RECONCILIATION = Query(
     "data",
     "What a second, independent reader added up in the delivered files, against what the reports contain and what is "
     "named as left out, currency by currency. The difference must be zero to the last decimal. `unknown` are amounts whose "
-    "word for the currency is none; they wait in quarantine.",
+    "word for the currency is none; they wait in quarantine. Streams that carry no money are left out.",
     """
 select
-    source_system, stream, currency, control_amount, fact_amount, held_amount, quarantined_amount,
+    source_system, stream, currency, measure, control_amount, fact_amount, held_amount, quarantined_amount,
     deduplicated_amount + repeated_by_level_amount as repeated_amount, difference
 from metadata.reconciliation
-where measure = 'spend_amount'
-order by source_system, stream, currency
+where measure = 'spend_amount' or control_amount <> 0 or fact_amount <> 0 or difference <> 0
+order by measure, source_system, stream, currency
 """,
 )
 

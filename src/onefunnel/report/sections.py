@@ -20,6 +20,12 @@ LONGEST_FIGURE = 10**9  # from here on a table is in thousands, so that all of i
 MAX_CHANGES = 24
 WINDOWS = {1: "Twelve full months", 2: "Last full quarter", 3: "Last full month"}
 CONVERSIONS = {"lead": "Leads", "won": "Won deals"}
+MEASURES = {
+    "spend_amount": "ad spend",
+    "booked_amount": "bookings",
+    "opportunity_amount": "opportunities",
+    "plan_value": "plans and budgets",
+}
 
 Answers = Mapping[str, list[Row]]
 
@@ -30,7 +36,9 @@ def cards(answers: Answers, currency: str) -> list[dict[str, str]]:
     return [card for card in found if card]
 
 
-def _spend_card(answers: Answers, currency: str) -> dict[str, str]:
+def _spend_card(answers: Answers, currency: str) -> dict[str, str] | None:
+    if answers["spend_total"][0]["first_date"] is None:
+        return None
     month = last_month(answers["spend_last_full_month"])
     note = "No spend is recorded for the last full month."
     if month["amount"] is not None:
@@ -45,7 +53,7 @@ def _spend_card(answers: Answers, currency: str) -> dict[str, str]:
 
 def _bookings_card(answers: Answers, currency: str) -> dict[str, str] | None:
     row = next((r for r in answers["bookings_against_plan"] if r["is_complete_period"] and not r["is_total"]), None)
-    if row is None:
+    if row is None or row["actual_amount_rc"] is None:
         return None
     note = "There is no quota or target for the month."
     if row["attainment"] is not None:
@@ -137,6 +145,7 @@ def plan(answers: Answers, currency: str) -> dict[str, Any] | None:
     if not rows and not nodes:
         return None
     months_shown = [row for row in rows if not row["is_total"]]
+    booked = [row for row in months_shown if row["actual_amount_rc"] is not None]
     quarters = [
         {
             "title": months(of[0]["period_start"], of[0]["period_end"]),
@@ -148,9 +157,14 @@ def plan(answers: Answers, currency: str) -> dict[str, Any] | None:
     return {
         "months": months_shown,
         "total": next((row for row in rows if row["is_total"]), None),
-        "svg": charts.bookings_by_month(months_shown[::-1], currency) if months_shown else "",
+        "svg": charts.bookings_by_month(booked[::-1], currency) if booked else "",
         "quarters": quarters,
     }
+
+
+def measure(name: str) -> str:
+    """What a reconciled amount is, in words."""
+    return MEASURES.get(name, text(name))
 
 
 def gap_in_words(row: Row) -> str:

@@ -22,14 +22,18 @@ with_account as (
 
 with_owner as (
     {{ with_key('with_account', 'owner_id', 'reps', 'user_id', 'rep_key', 'owner_rep_key') }}
+),
+
+with_creator as (
+    {{ with_key('with_owner', 'created_by_id', 'reps', 'user_id', 'rep_key', 'created_by_rep_key') }}
 )
 
 select
-    {{ surrogate_key(['with_owner.source_system', 'with_owner.opportunity_id']) }} as opportunity_key,
-    {{ surrogate_key(['with_owner.source_system', 'survivors.survivor_id']) }} as survivor_opportunity_key,
-    survivors.survivor_id <> with_owner.opportunity_id as is_merged,
-    with_owner.*
-from with_owner
+    {{ surrogate_key(['with_creator.source_system', 'with_creator.opportunity_id']) }} as opportunity_key,
+    {{ surrogate_key(['with_creator.source_system', 'survivors.survivor_id']) }} as survivor_opportunity_key,
+    survivors.survivor_id <> with_creator.opportunity_id as is_merged,
+    with_creator.*
+from with_creator
 inner join survivors
-    on with_owner.source_system = survivors.source_system
-    and with_owner.opportunity_id = survivors.id
+    on with_creator.source_system = survivors.source_system
+    and with_creator.opportunity_id = survivors.id

@@ -19,8 +19,6 @@ lead_records as (
         source_system,
         lead_id,
         created_at,
-        converted_opportunity_id,
-        coalesce(converted_at, created_at) as converted_at,
         status as current_value,
         owner_id as current_owner_id,
         case
@@ -50,27 +48,10 @@ opportunity_records as (
     where opportunities.created_at <= {{ as_of() }}
 ),
 
--- An opportunity continues one journey only: that of the lead which was converted to it first. One that was there before
--- the lead was not made by it.
-conversions as (
-    select
-        lead_records.source_system,
-        lead_records.lead_id,
-        opportunity_records.opportunity_id,
-        row_number() over (
-            partition by opportunity_records.source_system, opportunity_records.opportunity_id
-            order by lead_records.converted_at, lead_records.created_at, lead_records.lead_id
-        ) as nth
-    from lead_records
-    inner join merged_opportunities
-        on lead_records.source_system = merged_opportunities.source_system
-        and lead_records.converted_opportunity_id = merged_opportunities.opportunity_id
-    inner join opportunity_records
-        on merged_opportunities.source_system = opportunity_records.source_system
-        and merged_opportunities.survivor_id = opportunity_records.opportunity_id
-    where lead_records.exclude_reason is null
-        and opportunity_records.exclude_reason is null
-        and opportunity_records.created_at >= lead_records.created_at
+-- an opportunity continues the journey of the lead that made it
+made_by_leads as (
+    select * from {{ ref('int_deals__leads') }}
+    where is_made_by_lead
 )
 
 select
@@ -92,16 +73,15 @@ select
     'opportunity' as object,
     opportunity_records.opportunity_id as record_id,
     case
-        when conversions.lead_id is null then 'opp:' || opportunity_records.opportunity_id
-        else 'lead:' || conversions.lead_id
+        when made_by_leads.lead_id is null then 'opp:' || opportunity_records.opportunity_id
+        else 'lead:' || made_by_leads.lead_id
     end as story_id,
-    conversions.lead_id,
+    made_by_leads.lead_id,
     opportunity_records.created_at,
     opportunity_records.current_value,
     opportunity_records.current_owner_id,
     opportunity_records.exclude_reason
 from opportunity_records
-left join conversions
-    on opportunity_records.source_system = conversions.source_system
-    and opportunity_records.opportunity_id = conversions.opportunity_id
-    and conversions.nth = 1
+left join made_by_leads
+    on opportunity_records.source_system = made_by_leads.source_system
+    and opportunity_records.opportunity_id = made_by_leads.opportunity_id

@@ -54,7 +54,8 @@ by_campaign as (
 resolved as (
     select
         touches.touch_key,
-        case touches.medium_kind when 'email' then 'email' when 'event' then 'event' end as own_channel,
+        coalesce(touches.said_channel, case touches.medium_kind when 'email' then 'email' when 'event' then 'event' end) as own_channel,
+        case when touches.is_channel_told then 'unknown' else 'direct' end as channel_without_evidence,
         by_id.channel as id_channel,
         by_id.campaign_key as id_campaign_key,
         by_name.channel as name_channel,
@@ -83,7 +84,7 @@ resolved as (
 
 select
     touch_key,
-    coalesce(own_channel, id_channel, name_channel, pair_channel, click_channel, referrer_channel, 'direct') as channel,
+    coalesce(own_channel, id_channel, name_channel, pair_channel, click_channel, referrer_channel, channel_without_evidence) as channel,
     case
         when own_channel is not null then null
         when id_channel is not null then id_campaign_key

@@ -17,6 +17,9 @@ united as (
     select
         source_system, touch_id, occurred_at, touch_type, 'web' as medium_kind, visitor_id_token, email_token, lead_id,
         cast(null as {{ dbt.type_string() }}) as contact_id, cast(null as {{ dbt.type_string() }}) as crm_campaign_id,
+        {{ canonical_channel('channel') }} as said_channel,
+        -- a source that tells channels and leaves one out does not know it; that is no direct visit
+        count(channel) over (partition by source_system, stream) > 0 as is_channel_told,
         utm_source, utm_medium, utm_campaign, utm_id, click_id_kind, referrer, landing_page,
         coalesce(is_bot, false) as is_automated, experiment_id, variant, _load_id
     from web
@@ -25,7 +28,7 @@ united as (
 
     select
         source_system, touch_id, occurred_at, touch_type, 'email' as medium_kind, null as visitor_id_token, email_token, lead_id,
-        contact_id, crm_campaign_id,
+        contact_id, crm_campaign_id, null as said_channel, false as is_channel_told,
         null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
         null as landing_page, coalesce(is_automated, false) as is_automated, null as experiment_id, null as variant, _load_id
     from email
@@ -34,7 +37,7 @@ united as (
 
     select
         source_system, touch_id, occurred_at, touch_type, 'event' as medium_kind, null as visitor_id_token, email_token, lead_id,
-        contact_id, crm_campaign_id,
+        contact_id, crm_campaign_id, null as said_channel, false as is_channel_told,
         null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
         null as landing_page, false as is_automated, null as experiment_id, null as variant, _load_id
     from event

@@ -16,6 +16,15 @@ contacts as (
     select * from {{ ref('int_deals__contacts') }}
 ),
 
+leads as (
+    select * from {{ ref('int_deals__leads') }}
+),
+
+persons as (
+    select * from {{ ref('int_identity__persons') }}
+    where record_type = 'lead'
+),
+
 -- the owner when it was closed; of what is open, today's
 valued as (
     select
@@ -36,9 +45,13 @@ select
     cast(valued.opportunity_name as {{ dbt.type_string() }}) as opportunity_name,
     cast(valued.survivor_opportunity_key as {{ dbt.type_string() }}) as survivor_opportunity_key,
     cast(valued.account_key as {{ dbt.type_string() }}) as account_key,
+    cast(leads.lead_id as {{ dbt.type_string() }}) as lead_id,
+    cast(coalesce(persons.person_key, '-1') as {{ dbt.type_string() }}) as person_key,
     cast(valued.owner_rep_key as {{ dbt.type_string() }}) as owner_rep_key,
+    cast(valued.created_by_rep_key as {{ dbt.type_string() }}) as created_by_rep_key,
     cast(coalesce(placed.territory_key, '-1') as {{ dbt.type_string() }}) as territory_key,
     cast(coalesce(today.territory_key, '-1') as {{ dbt.type_string() }}) as current_territory_key,
+    cast(leads.lead_created_at as timestamp) as lead_created_at,
     cast(valued.created_at as timestamp) as created_at,
     cast(valued.created_at as date) as created_date,
     cast(valued.closed_at as timestamp) as closed_at,
@@ -46,6 +59,7 @@ select
     cast(case when valued.is_won then valued.closed_at end as timestamp) as won_at,
     cast(case when valued.is_lost then valued.closed_at end as timestamp) as lost_at,
     cast(valued.close_date as date) as close_date,
+    cast({{ dbt.datediff('leads.lead_created_at', 'valued.closed_at', 'day') }} as integer) as days_from_lead,
     cast({{ dbt.datediff('valued.created_at', 'valued.closed_at', 'day') }} as integer) as cycle_days,
     cast(valued.reopen_count as integer) as reopen_count,
     cast(valued.push_count as integer) as push_count,
@@ -78,6 +92,7 @@ select
     ) as is_in_funnel,
     coalesce(valued.is_won and least(cast(valued.closed_at as date), valued.close_date) < cast(valued.created_at as date), false)
         as is_won_before_created,
+    coalesce(valued.is_won and cast(valued.closed_at as date) < cast(leads.lead_created_at as date), false) as is_won_before_lead,
     coalesce(not valued.is_closed and valued.close_date < cast({{ as_of() }} as date), false) as is_overdue,
     coalesce(valued.is_closed and valued.close_date > cast({{ as_of() }} as date), false) as is_closed_in_future,
     coalesce(valued.amount <= 0, true) as is_without_amount,
@@ -92,3 +107,9 @@ left join territories as today
     and cast({{ as_of() }} as date) >= today.valid_from
     and cast({{ as_of() }} as date) < today.valid_to
 left join contacts on valued.opportunity_key = contacts.opportunity_key
+left join leads
+    on valued.source_system = leads.source_system
+    and valued.opportunity_id = leads.opportunity_id
+left join persons
+    on leads.source_system = persons.source_system
+    and leads.lead_id = persons.record_id

@@ -1,7 +1,7 @@
 {% set scenarios = ['plan_sales', 'plan_marketing', 'agreed', 'target', 'quota'] -%}
 
 -- Every part of a row comes from its own source as (day, node, measure, amount) and is added up once per month and quarter:
--- no plan meets a booking before both are sums.
+-- no plan meets a booking before both are sums. Where nobody delivers bookings they are unknown, and nothing is attained or missed.
 with
 
 plan_days as (
@@ -97,8 +97,8 @@ summed as (
         {% for name in scenarios + ['full_quota', 'assigned', 'quota_to_date', 'target_to_date'] -%}
         sum(case when measure = '{{ name }}' then amount_rc end) as {{ name }},
         {% endfor -%}
-        coalesce(sum(case when measure = 'actual' then amount_rc end), 0) as actual,
-        coalesce(sum(case when measure = 'current_view' then amount_rc end), 0) as current_view
+        case when (select count(*) from revenue) > 0 then coalesce(sum(case when measure = 'actual' then amount_rc end), 0) end as actual,
+        case when (select count(*) from revenue) > 0 then coalesce(sum(case when measure = 'current_view' then amount_rc end), 0) end as current_view
     from (
         select * from by_month
         union all

@@ -27,6 +27,10 @@ parts as (
     select 'opportunities' as contract, source_system, stream, currency, 'fact' as part, opportunity_amount as amount
     from {{ ref('fct_opportunity') }}
     union all
+    select plans.contract, fct_plan.source_system, fct_plan.stream, fct_plan.currency, 'fact' as part, fct_plan.plan_value as amount
+    from {{ ref('fct_plan') }} as fct_plan
+    inner join {{ ref('int_plan__values') }} as plans on fct_plan.plan_key = plans.plan_key
+    union all
     select contract, source_system, stream, currency, 'held' as part, amount from {{ ref('int_fx__unconverted') }}
     where is_left_out
         and contract in ('{{ reconciled_measures().keys() | join("', '") }}')
