@@ -30,8 +30,14 @@ def amount(dialect: dict[str, Any], text: str, value: str | None, prefix: str | 
     )
 
 
-def day(format_: str, text: str, value: str | None) -> Case:
-    return Case("spend_date", DOT, text, None if value is None else dt.date.fromisoformat(value), {"format": format_})
+def day(format_: str, text: str, value: str | None, **declared: Any) -> Case:
+    return Case(
+        "spend_date",
+        DOT,
+        text,
+        None if value is None else dt.date.fromisoformat(value),
+        {"format": format_, **declared},
+    )
 
 
 CASES = [
@@ -146,7 +152,17 @@ CASES = [
     day("%d %b %Y", "5 Jän 2024", None),
     day("%d.%m.%Y", "05.01.2024", "2024-01-05"),
     day("%d.%m.%Y", "05x01x2024", None),
+    day("%Y-%m-%d 00:00:00", "2024-01-05 00:00:00", "2024-01-05"),
+    day("%Y-%m-%d 00:00:00", "2024-01-05 08:30:00", None),
+    day("%Y-%m-%d", "2024-02-28", "2024-02-29", add_days=1),
+    day("%Y-%m-%d", "2023-12-31", "2024-01-01", add_days=1),
+    day("%Y-%m-%d", "2024-03-01", "2024-02-29", add_days=-1),
+    day("%Y-%m-%d", "2023-02-29", None, add_days=1),
+    day("%Y-%m-%d", "2024-Q1", "2024-04-01", map={"2024-Q1": "2024-03-31"}, add_days=1),
+    day("%Y-%m-%d", "2024-Q2", None, map={"2024-Q1": "2024-03-31"}, add_days=1),
+    day("%Y-%m-%d", "2024-Q1", None, map={"2024-Q1": "31.03.2024"}),
     Case("currency", DOT, "EUR", "EUR"),
+    Case("currency", DOT, "DEM", "DEM"),  # withdrawn, and still the money of old bookings
     Case("currency", DOT, "eur", None),
     Case("currency", DOT, "XXX", None),
     Case("currency", DOT, "EURO", None),

@@ -6,7 +6,7 @@
     'dim_territory': ['territories', 'users'],
     'dim_product': ['products'],
     'fct_opportunity': [
-        'opportunities', 'opportunity_changes', 'opportunity_contacts', 'contacts', 'accounts', 'users', 'territory_assignments',
+        'opportunities', 'opportunity_changes', 'opportunity_contacts', 'leads', 'contacts', 'accounts', 'users', 'territory_assignments',
         'fx_rates',
     ],
     'fct_revenue': [
