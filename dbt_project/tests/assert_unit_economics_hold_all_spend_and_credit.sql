@@ -1,33 +1,47 @@
--- The report holds every cent of spend and of credit, and nothing twice.
+-- Per month and channel, every cent of spend, and per month every booking and every lead and won deal, and nothing twice.
 with
 
-spend as (
-    select sum(spend_amount_rc) as amount from {{ ref('fct_ad_spend') }}
+facts as (
+    select cast(date_trunc('month', spend_date) as date) as month_start_date, channel, 'spend' as measure, spend_amount_rc as amount
+    from {{ ref('fct_ad_spend') }}
     where is_current
-),
 
-credit as (
-    select sum(credited_amount_rc) as amount, sum(case when conversion_type = 'lead' then weight_micro else 0 end) as lead_micro
+    union all
+
+    -- as it was booked, whoever is credited with it
+    select cast(date_trunc('month', booked_date) as date) as month_start_date, 'all' as channel, 'booked' as measure, booked_amount_rc as amount
+    from {{ ref('fct_revenue') }}
+    where is_booking
+
+    union all
+
+    select
+        cast(date_trunc('month', conversion_date) as date) as month_start_date, 'all' as channel, conversion_type as measure,
+        cast(count(distinct conversion_key) as decimal(18, 6)) as amount
     from {{ ref('fct_credit') }}
-    where is_primary_model
+    group by cast(date_trunc('month', conversion_date) as date), conversion_type
 ),
 
 report as (
-    select
-        sum(spend_amount_rc) as spend_amount_rc,
-        sum(credited_amount_rc) as credited_amount_rc,
-        sum(credited_leads) as credited_leads
-    from {{ ref('rpt_unit_economics') }}
+    select month_start_date, channel, 'spend' as measure, spend_amount_rc as amount from {{ ref('rpt_unit_economics') }}
+    union all
+    select month_start_date, 'all' as channel, 'booked' as measure, credited_amount_rc as amount from {{ ref('rpt_unit_economics') }}
+    union all
+    select month_start_date, 'all' as channel, 'lead' as measure, credited_leads as amount from {{ ref('rpt_unit_economics') }}
+    union all
+    select month_start_date, 'all' as channel, 'won' as measure, credited_deals as amount from {{ ref('rpt_unit_economics') }}
+),
+
+both_sides as (
+    select month_start_date, channel, measure, amount as amount_in_facts, 0 as amount_in_report from facts
+    union all
+    select month_start_date, channel, measure, 0 as amount_in_facts, amount as amount_in_report from report
 )
 
 select
-    report.spend_amount_rc,
-    spend.amount as spend_in_fact,
-    report.credited_amount_rc,
-    credit.amount as credit_in_fact
-from report
-cross join spend
-cross join credit
-where coalesce(report.spend_amount_rc, 0) <> coalesce(spend.amount, 0)
-    or coalesce(report.credited_amount_rc, 0) <> coalesce(credit.amount, 0)
-    or coalesce(report.credited_leads, 0) * 1000000 <> coalesce(credit.lead_micro, 0)
+    month_start_date, channel, measure,
+    sum(amount_in_facts) as amount_in_facts,
+    sum(amount_in_report) as amount_in_report
+from both_sides
+group by month_start_date, channel, measure
+having sum(amount_in_facts) <> sum(amount_in_report)

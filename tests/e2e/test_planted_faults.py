@@ -579,6 +579,8 @@ def copied(table: str, where: str, **columns: str) -> MartsFault:
 CAMPAIGN = "campaign_key = (select min(campaign_key) from marts.dim_campaign where campaign_key <> '-1')"
 LEDGER_ROW = "contract = 'performance_daily' and source_system = 'search_ads'"
 
+NOT_PRIMARY = "not is_primary_model"
+
 COMPANY_FAULTS: dict[str, MartsFault] = {
     **{
         f"{table}_has_an_unknown_member": mart(f"delete from marts.{table} where {key} = '-1'", *also)
@@ -606,6 +608,7 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
             *(
                 "fct_touch",
                 "fct_credit",
+                "fct_revenue_credit",
                 "fct_opportunity",
                 "fct_revenue",
                 "fct_revenue_share",
@@ -626,7 +629,12 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
     "fct_plan_key_is_unique": doubled("marts.fct_plan", "fct_plan_daily_sums_to_its_plan"),
     "fct_plan_daily_key_is_unique": doubled("marts.fct_plan_daily", "fct_plan_daily_sums_to_its_plan"),
     "fct_credit_key_is_unique": doubled("marts.fct_credit", "fct_credit_weights_are_whole"),
-    "fct_revenue_key_is_unique": doubled("marts.fct_revenue", "fct_revenue_share_sums_to_its_booking"),
+    "fct_revenue_key_is_unique": doubled(
+        "marts.fct_revenue",
+        "fct_revenue_share_sums_to_its_booking",
+        "fct_revenue_credit_ties_out_by_month",
+        "rpt_unit_economics_holds_all_bookings",
+    ),
     "dim_account_survivors_survive": mart(
         "update marts.dim_account set survivor_account_key = (select min(account_key) from marts.dim_account where account_key <> '-1'"
         " and not is_merged) where account_key = (select max(account_key) from marts.dim_account where not is_merged);"
@@ -651,7 +659,45 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
     "fct_credit_weights_are_whole": mart("update marts.fct_credit set weight_micro = weight_micro + 1 where rowid = 0"),
     "fct_credit_is_the_same_in_all_models": mart(
         "update marts.fct_credit set credited_amount_rc = credited_amount_rc + 0.01 where credit_key = (select min(credit_key)"
-        " from marts.fct_credit where model = 'first' and conversion_type = 'won')"
+        " from marts.fct_credit where model = 'first' and conversion_type = 'won')",
+        "fct_credit_of_wins_is_that_of_their_bookings",
+    ),
+    # One win, a cent more in every model.
+    "fct_credit_of_wins_is_that_of_their_bookings": mart(
+        "update marts.fct_credit set credited_amount_rc = credited_amount_rc + 0.01 where credit_key in (select min(credit_key)"
+        " from marts.fct_credit where conversion_key = (select min(conversion_key) from marts.fct_credit where conversion_type = 'won')"
+        " group by model)"
+    ),
+    "fct_revenue_credit_key_is_unique": copied(
+        "marts.fct_revenue_credit",
+        "rowid = 0",
+        weight_micro="cast(0 as bigint)",
+        credited_amount_rc="cast(0 as decimal(18, 6))",
+    ),
+    "fct_revenue_credit_weights_are_whole": mart(
+        "update marts.fct_revenue_credit set weight_micro = weight_micro + 1 where rowid = 0"
+    ),
+    # A month that loses a cent loses it in some booking too; of a win that was taken back, so that fct_credit holds none of it.
+    "fct_revenue_credit_ties_out_by_month": mart(
+        "update marts.fct_revenue_credit set credited_amount_rc = credited_amount_rc + 0.01 where revenue_credit_key ="
+        f" (select min(revenue_credit_key) from marts.fct_revenue_credit where is_win_reversed and {NOT_PRIMARY})",
+        "fct_revenue_credit_is_its_booking",
+    ),
+    # A cent goes from one booking of a win to another of the same day: every total is right.
+    "fct_revenue_credit_is_its_booking": mart(
+        "update marts.fct_revenue_credit as credit set credited_amount_rc = credited_amount_rc + pair.cent"
+        " from (select revenue_credit_key, case when nth = 1 then 0.01 else -0.01 end as cent from (select *, row_number() over ("
+        "partition by conversion_key, model, touch_key, booked_date order by revenue_key) as nth, count(*) over ("
+        f"partition by conversion_key, model, touch_key, booked_date) as n from marts.fct_revenue_credit where {NOT_PRIMARY})"
+        " where nth <= 2 and n > 1) as pair where credit.revenue_credit_key = pair.revenue_credit_key"
+    ),
+    "fct_revenue_credit_says_why_nobody_is_credited": mart(
+        "update marts.fct_revenue_credit set unattributed_reason = 'no_touch' where revenue_credit_key ="
+        " (select min(revenue_credit_key) from marts.fct_revenue_credit where is_attributed)"
+    ),
+    "fct_revenue_credit_has_wins": mart(
+        "update marts.fct_revenue_credit set conversion_key = '-1', is_attributed = false, unattributed_reason = 'never_won',"
+        " channel = 'unattributed', touch_key = '-1' where is_win_reversed"
     ),
     "fct_credit_is_not_after_the_conversion": mart(
         "update marts.fct_credit set touch_date = conversion_date + 2 where credit_key = (select min(credit_key)"
@@ -662,13 +708,17 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
     ),
     "rpt_unit_economics_has_one_row_per_channel_and_month": mart(
         "insert into marts.rpt_unit_economics select * replace (cast(0 as decimal(18, 6)) as spend_amount_rc,"
-        " cast(0 as decimal(18, 6)) as credited_amount_rc) from marts.rpt_unit_economics where rowid = 0"
+        " cast(0 as decimal(18, 6)) as credited_amount_rc, cast(0 as decimal(18, 6)) as credited_leads,"
+        " cast(0 as decimal(18, 6)) as credited_deals) from marts.rpt_unit_economics where rowid = 0"
     ),
     "rpt_unit_economics_holds_all_spend": mart(
         "update marts.rpt_unit_economics set spend_amount_rc = spend_amount_rc + 0.01 where rowid = 0"
     ),
-    "rpt_unit_economics_holds_all_credit": mart(
+    "rpt_unit_economics_holds_all_bookings": mart(
         "update marts.rpt_unit_economics set credited_amount_rc = credited_amount_rc + 0.01 where rowid = 0"
+    ),
+    "rpt_unit_economics_holds_all_conversions": mart(
+        "update marts.rpt_unit_economics set credited_leads = credited_leads + 0.000001 where rowid = 0"
     ),
     "fct_opportunity_joins_lose_nothing": mart("update marts.fct_opportunity set account_key = 'gone' where rowid = 0"),
     "fct_opportunity_won_has_its_day": mart(
@@ -735,7 +785,8 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "fct_ad_spend_joins_lose_nothing": mart(f"update {FACT} set campaign_version_key = 'gone' where {ONE}"),
     "fct_ad_spend_is_not_in_the_future": mart(
         f"update {FACT} set spend_date = date '2026-04-03', fx_date = date '2026-04-03' where {ONE};"
-        " update metadata.dq_status set source_max_date = date '2026-04-03' where source_system = 'search_ads'"
+        " update metadata.dq_status set source_max_date = date '2026-04-03' where source_system = 'search_ads'",
+        "rpt_unit_economics_holds_all_spend",
     ),
     "fct_ad_spend_is_not_abandoned": mart(
         "update metadata.run_info set as_of = timestamp '2026-04-15 06:00';"
@@ -752,7 +803,8 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     ),
     "fct_ad_spend_is_mapped_to_channels": mart(
         f"update {FACT} set channel = 'unmapped',"
-        " channel_key = (select channel_key from marts.dim_channel where channel = 'unmapped') where channel = 'video'"
+        " channel_key = (select channel_key from marts.dim_channel where channel = 'unmapped') where channel = 'video';"
+        " update marts.rpt_unit_economics set channel = 'unmapped' where channel = 'video'"
     ),
     "fct_ad_spend_clicks_follow_impressions": mart(
         f"update {FACT} set clicks = impressions + 1 where source_system = 'search_ads'"
@@ -829,6 +881,16 @@ MARTS_FAULTS: dict[str, MartsFault] = {
         "rpt_unit_economics_holds_all_spend",
     ),
     "reconciliation_holds_no_personal_text": noted("metadata.reconciliation"),
+    "funnel_left_out_key_is_unique": doubled("metadata.funnel_left_out"),
+    "funnel_left_out_is_told_nowhere": mart(
+        "update metadata.funnel_left_out set record_type = 'lead', record_id = (select min(lead_id) from marts.fct_journey)"
+        " where rowid = 0"
+    ),
+    "funnel_left_out_is_rare": mart(
+        "insert into metadata.funnel_left_out select left_out.* replace (left_out_key || '-' || nth as left_out_key)"
+        " from metadata.funnel_left_out as left_out cross join range(5000) as more (nth)"
+    ),
+    "funnel_left_out_holds_no_personal_text": personal("metadata.funnel_left_out", "source_value"),
     "quarantine_summary_key_is_unique": doubled("metadata.quarantine_summary"),
     "quarantine_summary_held_back_spend_is_small": copied(
         "metadata.quarantine_summary",

@@ -10,12 +10,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 import yaml
 from conftest import PROJECT, Home
 
@@ -146,6 +147,19 @@ def run_without_gates(home: Home, run_id: str, as_of: str, **options: Any) -> di
     return build(home, run_id, as_of, **options)
 
 
+@contextmanager
+def without_tests() -> Iterator[None]:
+    """Incremental builds run no dbt tests: for days that nobody reads, where a later day's tests see the same tables."""
+    from onefunnel import transform
+
+    selected = transform._only_what_can_change
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            transform, "_only_what_can_change", lambda *of: [*selected(*of), "--exclude-resource-type", "test"]
+        )
+        yield
+
+
 def warehouse(home: Home, run_id: str | None = None) -> Path:
     """The adopted warehouse, or the one of a run that was built and not adopted."""
     return home.path / "warehouse.duckdb" if run_id is None else home.path / "runs" / run_id / "warehouse.duckdb"
@@ -168,11 +182,18 @@ def tables(database: Path) -> list[str]:
     return [name for (name,) in found]
 
 
-def export(database: Path, *, without: Collection[str] = (), where: str = "true") -> dict[str, Rows]:
-    """Every mart, sorted, but for what names the run itself and the columns in `without`."""
+def export(
+    database: Path,
+    *,
+    without: Collection[str] = (),
+    where: str = "true",
+    of_the_run: Mapping[str, Collection[str]] = OF_THE_RUN,
+    about_runs: Collection[str] = ABOUT_RUNS,
+) -> dict[str, Rows]:
+    """Every mart, sorted, but for what names the run itself, the columns in `without` and the tables `about_runs`."""
     found = {}
     for table in tables(database):
-        if table in ABOUT_RUNS:
+        if table in about_runs:
             continue
         schema, name = table.split(".")
         columns = [
@@ -182,7 +203,7 @@ def export(database: Path, *, without: Collection[str] = (), where: str = "true"
                 "select column_name from duckdb_columns() where schema_name = ? and table_name = ? order by column_index",
                 [schema, name],
             )
-            if c not in OF_THE_RUN.get(table, set()) and c not in without
+            if c not in of_the_run.get(table, ()) and c not in without
         ]
         condition = where if name == "fct_ad_spend" else "true"
         found[table] = ask(database, f"select {', '.join(columns)} from {table} where {condition} order by all")

@@ -324,6 +324,54 @@ def test_a_reversal_takes_the_territory_of_what_it_reverses_and_amounts_the_rate
     assert sold.shares_micro == {"U0004": 6_803_330, "U0008": 4_535_553}
 
 
+def test_a_reversal_is_credited_where_the_sale_was_and_on_its_own_day() -> None:
+    """Won for 123.45 dollars, opened again, won again for 50: the rates of the days differ, the touches do not."""
+    log = Log(0)
+    log.set(0, "accounts", "X", merged_into_id=None)
+    log.set(0, "contacts", "c", account_id="X", email="a@x.example", merged_into_id=None)
+    for key, day in (("t1", "01-10"), ("t2", "01-20"), ("t3", "02-20")):
+        log.touch(Touch(at(day) * 1000, "event", key, "attended", contact_id="c", crm_campaign_id=key))
+    tell_deal(
+        log,
+        "A",
+        (OPP, "01-05"),
+        (WON, "2026-02-01T10:00:59"),
+        (PROPOSAL, "03-02"),
+        (WON, "2026-04-01T10:00:59"),
+        account="X",
+    )
+    log.set(at("01-05"), "opportunity_splits", "A", opportunity_id="A", user_id="U0004", split_type="revenue")
+    log.set(at("01-05"), "opportunity_splits", "A", split_percent=100_000_000, is_deleted=False)
+    for key, when, amount, reverses in (
+        ("R1", "2026-02-01T10:00", 123_450_000, None),
+        ("R2", "03-02", -123_450_000, "R1"),
+        ("R3", "2026-04-01T10:00", 50_000_000, None),
+    ):
+        facts = {"event_type": "reversal" if reverses else "new", "account_id": "X", "currency": "USD"}
+        log.set(at(when), "revenue_events", key, opportunity_id="A", amount=amount, reverses_event_id=reverses, **facts)
+    days = {"01-30": 918_500_000, "02-27": 900_000_000, "04-01": 880_000_000}
+    rates = {("USD", dt.date.fromisoformat(f"2026-{day}")): nano for day, nano in days.items()}
+
+    def told_until(day: str) -> tuple[list[tuple[str, str, str | None, int]], dict[str, int | None]]:
+        identity = Identity(log, at(day))
+        money = Money(identity, Staff(dt.date(2026, 1, 1)), rates)
+        credit = Credit(identity, money, Names(Simulation(7, 0.2, dt.date(2026, 3, 1), 10), 1))
+        parts = [
+            (r.conversion_id, r.month, r.touch_id, r.eur_cents) for r in credit.booking_rows if r.model == "linear"
+        ]
+        wins: Counter[str] = Counter()
+        for row in credit.rows:
+            wins[row.conversion_id] += (row.eur_cents or 0) if row.model == "linear" else 0
+        return parts, dict(wins)
+
+    sold = [("won:A", "2026-02", "t1", 5_670), ("won:A", "2026-02", "t2", 5_669)]
+    back = [("won:A", "2026-03", "t1", -5_556), ("won:A", "2026-03", "t2", -5_555)]
+    again = [("won:A#2", "2026-04", touch, cents) for touch, cents in (("t1", 1_467), ("t2", 1_467), ("t3", 1_466))]
+    assert told_until("02-28") == (sold, {"won:A": 11_339})
+    assert told_until("03-31") == (sold + back, {})
+    assert told_until("04-30") == (sold + back + again, {"won:A#2": 4_400})
+
+
 def test_exact_integers_of_the_worked_example() -> None:
     third = apportioned(1_000_000, dict.fromkeys("abc", 1))
     assert [*third.values()] == [333_334, 333_333, 333_333]
@@ -495,16 +543,24 @@ def assert_credit_is_complete(truth: BusinessTruth) -> None:
         cents[row.conversion_id, row.model] += row.eur_cents or 0
     assert set(weights.values()) == {1_000_000}
     assert len(weights) == 3 * len(truth.conversions)
+    # What stands of a deal that is won is what was booked and not taken back.
+    assert all(credited > 0 for (conversion_id, _), credited in cents.items() if conversion_id.startswith("won:"))
     booked: Counter[str] = Counter()
+    credited_by_booking: Counter[tuple[str, str]] = Counter()
     for booking in truth.bookings.values():
         if booking.event_type not in ("churn", "contraction"):
-            booked[booking.opportunity_id] += booking.eur_cents or 0
-    for (conversion_id, _), credited in cents.items():
-        if conversion_id.startswith("won:"):
-            assert credited == booked[conversion_id.removeprefix("won:")] > 0
+            booked[booking.month] += booking.eur_cents or 0
+    for part in truth.booking_rows:
+        credited_by_booking[part.event_id, part.model] += part.eur_cents
+    for (event_id, _), credited in credited_by_booking.items():
+        assert credited == truth.bookings[event_id].eur_cents
     for model in ("first", "last", "linear"):
         cells = [cell for key, cell in truth.economics.items() if key[0] == model]
-        assert sum(cell.credited_cents for cell in cells) == sum(c for key, c in cents.items() if key[1] == model)
+        months: Counter[str] = Counter()
+        for (of_model, _, month), cell in truth.economics.items():
+            if of_model == model:
+                months[month] += cell.credited_cents
+        assert months == booked
         assert sum(cell.spend_micro for cell in cells) == sum(truth.spend.by_channel_month.values())
         leads = sum(c.conversion_type == "lead" for c in truth.conversions.values())
         assert sum(cell.leads_micro for cell in cells) == 1_000_000 * leads

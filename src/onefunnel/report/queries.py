@@ -244,10 +244,11 @@ order by conversion_type
 RETURNED = Query(
     "spent_and_returned",
     "marketing",
-    "Spend by the day it was spent; leads and won deals by the day of the conversion, credited to the channels of their touches "
-    "under the agreed primary model, so channels hold shares. Cost per lead is spend over credited leads, ROAS credited amount "
-    "over spend; both only where something was spent. `Unattributed` is what no touch can be credited with, and is part of "
-    "the total. What platforms claim for themselves is not in here. Of more than 15 channels the 14 largest stand alone.",
+    "Spend by the day it was spent, leads and won deals by the day of the conversion, amounts by the day of the booking, reversals "
+    "taken off on their own day; credited to the channels of their touches under the agreed primary model, so channels hold "
+    "shares. Cost per lead is spend over credited leads, ROAS credited amount over spend; both only where something was spent. "
+    "`Unattributed` is what no touch can be credited with; with it the total is what was booked. What platforms claim for "
+    "themselves is not in here. Of more than 15 channels the 14 largest stand alone.",
     """
 with months as (
     select date_trunc('month', as_of)::date as this_month, date_trunc('quarter', as_of)::date as this_quarter

@@ -30,7 +30,7 @@ from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.business.writing import FILE_FAULTS as BUSINESS_FILE_FAULTS
 from onefunnel.sandbox.plan import FLAWS, Flaw
 from onefunnel.sandbox.rates import Rate
-from onefunnel.sandbox.simulation import Simulation
+from onefunnel.sandbox.simulation import COMPLETE_AT_HOUR, Simulation
 from onefunnel.sandbox.truth import Truth
 from onefunnel.sandbox.world import FX, PLATFORMS, SEARCH
 
@@ -75,7 +75,7 @@ class Company:
     def as_of(self, day_number: int) -> dt.datetime:
         """When the files of a day are complete: 06:00 UTC of the next morning, when the day is over in every zone."""
         morning = self.simulation.date_of(_day(day_number)) + dt.timedelta(days=1)
-        return dt.datetime(morning.year, morning.month, morning.day, 6, tzinfo=dt.UTC)
+        return dt.datetime(morning.year, morning.month, morning.day, COMPLETE_AT_HOUR, tzinfo=dt.UTC)
 
     def truth(self, day_number: int, faults: Iterable[str] = ()) -> Truth:
         """What a reader of the files of days 1 to `day_number` must see.

@@ -14,6 +14,7 @@ from onefunnel.sandbox.rates import Rates
 from onefunnel.sandbox.world import PLATFORMS, SEARCH, SHOWS, SOCIAL, VIDEO, Campaign, Platform, campaigns_of, shows_on
 
 FLAWED_SHARE_PER_MILLE = 3
+COMPLETE_AT_HOUR = 6  # UTC, of the next morning: then a day is over in every zone
 _CACHED_ROWS = 300_000
 _SELLERS_BUDGET_DIVISOR = 40
 # The history's flaws, as many as the share allows, in this order. Later, every third day has the next of the cycle.

@@ -1,7 +1,7 @@
 {#
     The path of each conversion: the unit's touches between the start of its journey's path and the conversion, within the
-    agreed lookback. A win of another deal before this one was created ends the path that came before it; deals that are
-    open at the same time share their touches, and each is credited in full.
+    agreed lookback. A win of another deal before this one was created ends the path that came before it, unless it was taken
+    back; deals that are open at the same time share their touches, and each is credited in full.
 #}
 with
 
@@ -33,6 +33,7 @@ earlier as (
         on conversions.conversion_type = others.conversion_type
         and conversions.unit_key = others.unit_key
         and conversions.journey_began_at > others.conversion_at
+        and others.reversed_at is null
     group by conversions.conversion_key
 ),
 

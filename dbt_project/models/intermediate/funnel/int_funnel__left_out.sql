@@ -1,5 +1,14 @@
--- Leads and opportunities that no journey tells of, with the reason; and changes of records that nobody delivered.
+-- Leads and opportunities that no journey tells of, with the reason; changes of records that nobody delivered; and what is dated
+-- after the moment of the run.
 with
+
+leads as (
+    {{ one_record_each('leads') }}
+),
+
+opportunities as (
+    {{ one_record_each('opportunities') }}
+),
 
 records as (
     select * from {{ ref('int_funnel__records') }}
@@ -61,3 +70,28 @@ select
     cast(null as {{ dbt.type_string() }}) as source_value, changed_at as occurred_at
 from {{ ref('int_funnel__changes') }}
 where not is_record_known
+
+union all
+
+select
+    source_system, object || '_change' as object, change_id as record_id, 'after_as_of' as reason,
+    cast(null as {{ dbt.type_string() }}) as source_value, changed_at as occurred_at
+from {{ ref('int_funnel__changes') }}
+where is_record_known
+    and changed_at > {{ as_of() }}
+
+union all
+
+select
+    source_system, 'lead' as object, lead_id as record_id, 'after_as_of' as reason,
+    cast(null as {{ dbt.type_string() }}) as source_value, created_at as occurred_at
+from leads
+where created_at > {{ as_of() }}
+
+union all
+
+select
+    source_system, 'opportunity' as object, opportunity_id as record_id, 'after_as_of' as reason,
+    cast(null as {{ dbt.type_string() }}) as source_value, created_at as occurred_at
+from opportunities
+where created_at > {{ as_of() }}

@@ -18,6 +18,8 @@ select
     rates.fx_rate,
     rates.fx_date,
     rates.is_fx_carried,
+    -- what ends or shrinks a contract is a change of recurring revenue, not a booking that is taken back
+    events.original_event_type in ('new', 'renewal', 'expansion', 'reversal') as is_booking,
     case
         when events.booked_at > {{ as_of() }} then 'booked_after_as_of'
         when rates.fx_rate is null then 'missing_fx_rate'

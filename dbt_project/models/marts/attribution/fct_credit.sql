@@ -1,11 +1,25 @@
 with
 
+-- a win that was taken back is no conversion any more
+conversions as (
+    select * from {{ ref('int_attribution__conversions') }}
+    where reversed_at is null
+),
+
 weights as (
     select * from {{ ref('int_attribution__weights') }}
 ),
 
-conversions as (
-    select * from {{ ref('int_attribution__conversions') }}
+bookings as (
+    select * from {{ ref('int_attribution__bookings') }}
+),
+
+credited as (
+    select bookings.conversion_key, credit.model, credit.touch_key, sum(credit.credited_cents) as credited_cents
+    from {{ ref('int_attribution__booking_credit') }} as credit
+    inner join bookings on credit.revenue_key = bookings.revenue_key
+    where bookings.conversion_key is not null
+    group by bookings.conversion_key, credit.model, credit.touch_key
 ),
 
 touches as (
@@ -33,8 +47,12 @@ select
     weights.unattributed_reason is null as is_attributed,
     cast(weights.unattributed_reason as {{ dbt.type_string() }}) as unattributed_reason,
     cast(weights.weight_micro as bigint) as weight_micro,
-    {{ from_cents('weights.credited_cents') }} as credited_amount_rc,
+    case when conversions.conversion_type <> 'lead' then {{ from_cents('coalesce(credited.credited_cents, 0)') }} end as credited_amount_rc,
     cast({{ sql_text(var('reporting_currency')) }} as {{ dbt.type_string() }}) as reporting_currency
 from weights
 inner join conversions on weights.conversion_key = conversions.conversion_key
+left join credited
+    on weights.conversion_key = credited.conversion_key
+    and weights.model = credited.model
+    and weights.touch_key = credited.touch_key
 left join touches on weights.touch_key = touches.touch_key

@@ -10,23 +10,34 @@ spend as (
     group by cast(date_trunc('month', spend_date) as date), channel
 ),
 
-credit as (
+conversions as (
     select
         cast(date_trunc('month', conversion_date) as date) as month_start_date,
         channel,
         sum(case when conversion_type = 'lead' then weight_micro else 0 end) as lead_micro,
-        sum(case when conversion_type = 'won' then weight_micro else 0 end) as deal_micro,
-        sum(case when conversion_type = 'won' then credited_amount_rc else 0 end) as credited_amount_rc
+        sum(case when conversion_type = 'won' then weight_micro else 0 end) as deal_micro
     from {{ ref('fct_credit') }}
     where is_primary_model
     group by cast(date_trunc('month', conversion_date) as date), channel
 ),
 
--- both are summed to month and channel first: joined row by row, spend would repeat
+bookings as (
+    select
+        cast(date_trunc('month', booked_date) as date) as month_start_date,
+        channel,
+        sum(credited_amount_rc) as credited_amount_rc
+    from {{ ref('fct_revenue_credit') }}
+    where is_primary_model
+    group by cast(date_trunc('month', booked_date) as date), channel
+),
+
+-- each is summed to month and channel first: joined row by row, spend would repeat
 united as (
     select month_start_date, channel, spend_amount_rc, 0 as lead_micro, 0 as deal_micro, 0 as credited_amount_rc from spend
     union all
-    select month_start_date, channel, 0 as spend_amount_rc, lead_micro, deal_micro, credited_amount_rc from credit
+    select month_start_date, channel, 0 as spend_amount_rc, lead_micro, deal_micro, 0 as credited_amount_rc from conversions
+    union all
+    select month_start_date, channel, 0 as spend_amount_rc, 0 as lead_micro, 0 as deal_micro, credited_amount_rc from bookings
 ),
 
 summed as (

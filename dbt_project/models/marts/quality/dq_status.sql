@@ -34,6 +34,10 @@
         'web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts', 'opportunities', 'opportunity_changes',
         'revenue_events', 'fx_rates', 'campaigns', 'performance_daily',
     ],
+    'fct_revenue_credit': [
+        'web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts', 'opportunities', 'opportunity_changes',
+        'revenue_events', 'fx_rates', 'campaigns', 'performance_daily',
+    ],
     'rpt_unit_economics': [
         'performance_daily', 'fx_rates', 'campaigns', 'web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts',
         'opportunities', 'opportunity_changes', 'revenue_events',

@@ -62,8 +62,7 @@ select
     cast(placed.starts_on as date) as starts_on,
     cast(placed.ends_on as date) as ends_on,
     placed.event_type = 'reversal' as is_reversal,
-    -- what ends or shrinks a contract is a change of recurring revenue, not a booking that is taken back
-    placed.original_event_type in ('new', 'renewal', 'expansion', 'reversal') as is_booking,
+    placed.is_booking,
     cast(placed.original_revenue_key as {{ dbt.type_string() }}) as original_revenue_key,
     cast(placed._load_id as {{ dbt.type_string() }}) as _load_id
 from placed

@@ -11,7 +11,7 @@ from onefunnel.sandbox.business.scene import Scene
 from onefunnel.sandbox.business.staff import Staff
 from onefunnel.sandbox.business.stories import tell_day
 from onefunnel.sandbox.business.visits import WAYS, Ads
-from onefunnel.sandbox.simulation import Simulation
+from onefunnel.sandbox.simulation import COMPLETE_AT_HOUR, Simulation
 from onefunnel.sandbox.world import PLATFORMS
 
 
@@ -52,3 +52,7 @@ class Business:
     def until(self, number: int) -> int:
         """The first second after a day."""
         return midnight(self.simulation.date_of(number) + dt.timedelta(days=1))
+
+    def as_of(self, number: int) -> int:
+        """The second at which the files of a day are complete."""
+        return self.until(number) + COMPLETE_AT_HOUR * 3_600

@@ -131,6 +131,18 @@ def business_seconds(calendar: str, start: int, end: int) -> int:
     return total
 
 
+def business_deadline(calendar: str, start: int, minutes: int) -> int:
+    """The first second at which the office has been open for so many minutes since `start`."""
+    day, left = day_of(start) - dt.timedelta(days=1), minutes * 60
+    while True:
+        for opens, closes in open_spans(calendar, day):
+            begins = max(start, opens)
+            if closes - begins >= left:
+                return begins + left
+            left -= max(0, closes - begins)
+        day += dt.timedelta(days=1)
+
+
 def in_hours(rng: random.Random, calendar: str, day: dt.date) -> int:
     """A second in the working hours of `day`, or of the next day that has any."""
     while not (spans := open_spans(calendar, day)):

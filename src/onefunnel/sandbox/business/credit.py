@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -19,7 +19,8 @@ ALL = 1_000_000
 LOOKBACK_DAYS = {"lead": 90, "won": 180}
 GRACE_SECONDS = 300
 _RANKS = {"visit": 10, "form": 20, "click": 30, "reply": 40, "registered": 50, "attended": 60}
-_COUNTED_FROM = ("new", "expansion", "renewal", "reversal")
+BOOKINGS = ("new", "expansion", "renewal", "reversal")
+_MINUTE = 60  # finance writes no seconds
 
 
 class SeenTouch(NamedTuple):
@@ -52,7 +53,7 @@ class Conversion(NamedTuple):
     Attributes:
         unit: the person of a lead, the account of a won opportunity; None: nobody knows it.
         began_at: when its journey began.
-        eur_cents: what was booked for it; None for a lead.
+        is_taken_back: the opportunity was opened again after this win.
     """
 
     conversion_id: str
@@ -60,7 +61,7 @@ class Conversion(NamedTuple):
     unit: str | None
     at: int
     began_at: int
-    eur_cents: int | None
+    is_taken_back: bool = False
 
 
 class CreditRow(NamedTuple):
@@ -68,7 +69,7 @@ class CreditRow(NamedTuple):
 
     Attributes:
         touch_id: None: nobody gets it, because of `reason` (no_touch, outside_lookback, no_identity).
-        eur_cents: its part of the conversion's cents; None for a lead.
+        eur_cents: its part of what was booked for the conversion; None for a lead.
     """
 
     conversion_id: str
@@ -77,6 +78,24 @@ class CreditRow(NamedTuple):
     reason: str | None
     weight_micro: int
     eur_cents: int | None
+
+
+class BookingCredit(NamedTuple):
+    """The credit of one touch for one booking by one model: the weights are those of the win that it belongs to.
+
+    Attributes:
+        month: UTC month of the booking, YYYY-MM.
+        eur_cents: its part of the booking; those of a booking add up to it in every model.
+    """
+
+    event_id: str
+    month: str
+    conversion_id: str
+    model: str
+    touch_id: str | None
+    reason: str | None
+    weight_micro: int
+    eur_cents: int
 
 
 @dataclass(frozen=True)
@@ -132,16 +151,30 @@ class Credit:
             if not (lead["is_test"] or lead["is_deleted"]):
                 created = int(str(lead["created_at"]))
                 person = self.identity.person_of_lead(lead_id)
-                found[f"lead:{lead_id}"] = Conversion(f"lead:{lead_id}", "lead", person, created, created, None)
-        cents: dict[str, int] = defaultdict(int)
-        for booking in self.money.bookings.values():
-            if booking.event_type in _COUNTED_FROM:
-                cents[booking.opportunity_id] += booking.eur_cents or 0
+                found[f"lead:{lead_id}"] = Conversion(f"lead:{lead_id}", "lead", person, created, created)
+        return found | {key: win for key, win in self.wins.items() if not win.is_taken_back}
+
+    @cached_property
+    def wins(self) -> dict[str, Conversion]:
+        """Every time that an opportunity was won, without test and deleted ones; the second time has `#2` in its id."""
+        found = {}
         for key, deal in self.money.opportunities.items():
-            if deal.won_at is not None and not (deal.is_test or deal.is_deleted):
-                found[f"won:{key}"] = Conversion(
-                    f"won:{key}", "won", deal.account_id, deal.won_at, deal.created_at, cents[key]
-                )
+            if not (deal.is_test or deal.is_deleted):
+                for nth, win in enumerate(self.money.wins[key], start=1):
+                    name = f"won:{key}#{nth}" if nth > 1 else f"won:{key}"
+                    is_taken_back = win.taken_back_at is not None
+                    found[name] = Conversion(name, "won", deal.account_id, win.at, deal.created_at, is_taken_back)
+        return found
+
+    @cached_property
+    def _win_of(self) -> dict[str, str]:
+        """Booking -> the win that it belongs to: the last one before it; a reversal to that of what it reverses."""
+        found = {}
+        for booking in self.money.bookings.values():
+            wins = self.money.wins[booking.opportunity_id]
+            nth = sum(win.at - _MINUTE < booking.sold_at for win in wins)
+            suffix = f"#{nth}" if nth > 1 else ""
+            found[booking.event_id] = f"won:{booking.opportunity_id}{suffix}"
         return found
 
     @cached_property
@@ -189,22 +222,46 @@ class Credit:
             once.setdefault((touch.person, touch.channel, touch.campaign, touch.at_ms // 86_400_000), touch)
         return [*once.values()], None
 
+    def _weights(self, conversion: Conversion) -> dict[str, tuple[dict[str | None, int], str | None]]:
+        """Model -> the weight of each touch of a conversion's path, and why there is none."""
+        path, reason = self.path(conversion)
+        if not path:
+            return {model: ({None: ALL}, reason) for model in MODELS}
+        touches: list[str | None] = [touch.touch_id for touch in path]
+        chosen = {"first": touches[:1], "last": touches[-1:], "linear": touches}
+        return {model: (apportioned(ALL, dict.fromkeys(chosen[model], 1)), None) for model in MODELS}
+
+    @cached_property
+    def _weights_of_wins(self) -> dict[str, dict[str, tuple[dict[str | None, int], str | None]]]:
+        return {key: self._weights(win) for key, win in self.wins.items()}
+
+    @cached_property
+    def booking_rows(self) -> list[BookingCredit]:
+        """The credit of every booking by every model, also of those that were taken back."""
+        found = []
+        for booking in self.money.bookings.values():
+            if booking.event_type in BOOKINGS:
+                win = self._win_of[booking.event_id]
+                for model, (weights, reason) in self._weights_of_wins[win].items():
+                    for touch_id, cents in apportioned(booking.eur_cents or 0, weights).items():
+                        row = (booking.event_id, booking.month, win, model, touch_id, reason, weights[touch_id], cents)
+                        found.append(BookingCredit(*row))
+        return found
+
     @cached_property
     def rows(self) -> list[CreditRow]:
         """The credit of every conversion by every model."""
+        cents: Counter[tuple[str, str, str | None]] = Counter()
+        for row in self.booking_rows:
+            cents[row.conversion_id, row.model, row.touch_id] += row.eur_cents
         found = []
-        for conversion in self.conversions.values():
-            path, reason = self.path(conversion)
-            for model in MODELS:
-                if not path:
-                    found.append(CreditRow(conversion.conversion_id, model, None, reason, ALL, conversion.eur_cents))
-                    continue
-                chosen = path[:1] if model == "first" else path[-1:] if model == "last" else path
-                weights = apportioned(ALL, dict.fromkeys((t.touch_id for t in chosen), 1))
-                cents = None if conversion.eur_cents is None else apportioned(conversion.eur_cents, weights)
+        for key, conversion in self.conversions.items():
+            is_lead = conversion.conversion_type == "lead"
+            of_models = self._weights(conversion) if is_lead else self._weights_of_wins[key]
+            for model, (weights, reason) in of_models.items():
                 found += [
-                    CreditRow(conversion.conversion_id, model, key, None, weight, None if cents is None else cents[key])
-                    for key, weight in weights.items()
+                    CreditRow(key, model, touch_id, reason, weight, None if is_lead else cents[key, model, touch_id])
+                    for touch_id, weight in weights.items()
                 ]
         return found
 

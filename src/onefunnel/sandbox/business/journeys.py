@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import NamedTuple
 
-from onefunnel.sandbox.business.calendars import business_seconds
+from onefunnel.sandbox.business.calendars import business_deadline, business_seconds
 from onefunnel.sandbox.business.deals import LOST, PROPOSAL, QUALIFICATION, WON
 from onefunnel.sandbox.business.identity import Identity
 from onefunnel.sandbox.business.leads import ACCEPTED, DISQUALIFIED, EXPIRED, MQL, NEW, RECYCLED
@@ -20,6 +21,8 @@ _LEAD_STEPS = {NEW: 10, MQL: 20, ACCEPTED: 30}
 _LEAD_ENDS = {RECYCLED: "recycled", EXPIRED: "expired", DISQUALIFIED: "disqualified"}
 _DEAL_STEPS = {QUALIFICATION: 40, PROPOSAL: 50, WON: 60}
 _COUNTS_AS_ANSWER = ("call", "email", "meeting")
+SLA_MINUTES = 240
+EXPIRES_AFTER_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,37 @@ class Answer(NamedTuple):
     business_minutes: int | None
 
 
+class Handoff(NamedTuple):
+    """Marketing handed a scored lead to sales: how it was dealt with by the moment of reading.
+
+    Attributes:
+        routing_minutes: whole business minutes of the assignee's calendar from scored to given to somebody.
+        due_at: when the agreed business minutes since then are over; both None: nobody was given the lead.
+        is_sla_met: None while nobody can say, or because it ended before it was due.
+        outcome: accepted, rejected, expired or pending.
+        is_implicit: it went on without a word of acceptance.
+    """
+
+    journey_id: str
+    scored_at: int
+    routing_minutes: int | None
+    due_at: int | None
+    is_sla_met: bool | None
+    outcome: str
+    is_implicit: bool
+    is_late: bool
+
+
+@dataclass
+class Activity:
+    """What happened in one step in one month: first entries and wins, wins taken back, exits, and those that went on."""
+
+    entries: int = 0
+    reversals: int = 0
+    exits: int = 0
+    advanced: int = 0
+
+
 class _Moment(NamedTuple):
     """A step entered, or an outcome."""
 
@@ -147,6 +181,17 @@ class Funnel:
     @cached_property
     def answers(self) -> dict[str, Answer]:
         """First response by journey, for every journey whose lead was scored and given to somebody."""
+        found: dict[str, Answer] = {}
+        for journey in self.journeys.values():
+            for row, end in self._attempts(journey):
+                answer = self._answer(journey, row, end)
+                if answer is not None:
+                    found.setdefault(journey.journey_id, answer)
+        return found
+
+    @cached_property
+    def _tried(self) -> dict[str, list[int]]:
+        """Lead -> the seconds at which a human turned to it."""
         tried: dict[str, list[int]] = defaultdict(list)
         for _, entries in self.identity.log.records("activities", self.identity.until):
             done = entries[-1].fields
@@ -158,33 +203,78 @@ class Funnel:
                 and not done["is_deleted"]
             ):
                 tried[str(done["lead_id"])].append(int(str(done["occurred_at"])))
-        return {
-            journey.journey_id: answer
-            for journey in self.journeys.values()
-            if (answer := self._answer(journey, tried.get(journey.lead_id or "", []))) is not None
-        }
+        return tried
 
-    def _answer(self, journey: Journey, tried: list[int]) -> Answer | None:
-        scored = next((row.entered_at for row in journey.rows if row.step == 20 and not row.is_skip), None)
-        if journey.lead_id is None or scored is None:
-            return None
-        in_cycle = journey.outcome in _LEAD_ENDS.values() and journey.ended_at is not None
-        end = journey.ended_at if in_cycle and journey.ended_at is not None else self.identity.until
-        given = next(
-            (
-                (at, str(new))
-                for at, _, new in _values(self._entries(journey.lead_id), "owner_id")
-                if scored <= at < end and new is not None
-            ),
-            None,
-        )
+    def _answer(self, journey: Journey, row: StepRow, end: int) -> Answer | None:
+        """Who got the lead in this attempt, or had it already, and when it was first turned to."""
+        lead_id = str(journey.lead_id)
+        owners = [(at, new) for at, _, new in _values(self._entries(lead_id), "owner_id") if at < end]
+        before = [new for at, new in owners if at < row.entered_at]
+        given = next(((at, new) for at, new in owners if at >= row.entered_at and new is not None), None)
+        if given is None and before and before[-1] is not None:
+            given = row.entered_at, before[-1]
         if given is None:
             return None
-        answered = min((at for at in tried if given[0] <= at < end), default=None)
+        assigned_at, assignee = given[0], str(given[1])
+        answered = min((at for at in self._tried.get(lead_id, []) if assigned_at <= at < end), default=None)
         minutes = None
         if answered is not None:
-            minutes = business_seconds(self.staff.calendar(given[1]), given[0], answered) // 60
-        return Answer(journey.journey_id, scored, *given, answered, minutes)
+            minutes = business_seconds(self.staff.calendar(assignee), assigned_at, answered) // 60
+        return Answer(journey.journey_id, row.entered_at, assigned_at, assignee, answered, minutes)
+
+    @cached_property
+    def activity(self) -> dict[tuple[str, int], Activity]:
+        """(UTC month, step) -> what happened; nothing where nothing did."""
+        found: dict[tuple[str, int], Activity] = defaultdict(Activity)
+        for journey in self.journeys.values():
+            for row, after in zip_longest(journey.rows, journey.rows[1:]):
+                if row.attempt_no == 1 or row.step == 60:
+                    found[month_of(row.entered_at), row.step].entries += 1
+                if row.step == 60 and after is not None:
+                    found[month_of(after.entered_at), 60].reversals += 1
+                if row.step != 60 and row.exited_at is not None and not row.is_skip:
+                    cell = found[month_of(row.exited_at), row.step]
+                    cell.exits += 1
+                    cell.advanced += _goes_on(row, after)
+        return dict(found)
+
+    def handoffs(self, as_of: int) -> dict[tuple[str, int], Handoff]:
+        """(journey, attempt) -> each time that marketing handed over a scored lead, as it stands at second `as_of`."""
+        found = {}
+        for journey in self.journeys.values():
+            for row, end in self._attempts(journey):
+                found[journey.journey_id, row.attempt_no] = self._handoff(journey, row, end, as_of)
+        return found
+
+    def _attempts(self, journey: Journey) -> Iterator[tuple[StepRow, int]]:
+        """The hand-offs of a journey, each with the second at which nobody works on it any more."""
+        if journey.lead_id is None:
+            return
+        in_cycle = journey.outcome in _LEAD_ENDS.values() and journey.ended_at is not None
+        over = journey.ended_at if in_cycle and journey.ended_at is not None else self.identity.until
+        rows = [row for row in journey.rows if row.step == 20 and not row.is_skip]
+        yield from zip(rows, [*(row.entered_at for row in rows[1:]), over], strict=False)
+
+    def _handoff(self, journey: Journey, row: StepRow, end: int, as_of: int) -> Handoff:
+        answer = self._answer(journey, row, end)
+        routing = due = met = None
+        if answer is not None:
+            calendar = self.staff.calendar(answer.assignee)
+            routing = business_seconds(calendar, answer.scored_at, answer.assigned_at) // 60
+            due = business_deadline(calendar, answer.assigned_at, SLA_MINUTES)
+            if answer.answered_at is not None:
+                met = answer.answered_at <= due
+            elif due < (as_of if end == self.identity.until else end):
+                met = False
+        after = next(iter(journey.rows[journey.rows.index(row) + 1 :]), None)
+        if after is not None and _goes_on(row, after):
+            is_late = due is not None and after.entered_at > due
+            is_implicit = after.is_skip or after.step != 30
+            return Handoff(journey.journey_id, row.entered_at, routing, due, met, "accepted", is_implicit, is_late)
+        outcome = "expired" if journey.outcome == "expired" else "rejected"
+        if row.exited_at is None:
+            outcome = "expired" if row.entered_at + EXPIRES_AFTER_DAYS * 86_400 <= as_of else "pending"
+        return Handoff(journey.journey_id, row.entered_at, routing, due, met, outcome, False, False)
 
     def _entries(self, lead_id: str) -> list[Change]:
         return [c for c in self.identity.log.changes["leads"][lead_id] if c.at < self.identity.until]
@@ -247,6 +337,11 @@ def _journey(
         )
         position, closed, ended = step, "won" if step == 60 else "", at if step == 60 else None
     return Journey(journey_id, lead_id, opportunity_id, person, tuple(rows), closed or None, ended)
+
+
+def _goes_on(row: StepRow, after: StepRow | None) -> bool:
+    """Whether a step was left for a higher one."""
+    return after is not None and after.entered_at == row.exited_at and after.step > row.step and not after.is_reopen
 
 
 def _attempt(rows: list[StepRow], step: int) -> int:

@@ -6,7 +6,8 @@ import datetime as dt
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import NamedTuple, TypeVar
 
 from onefunnel.sandbox.business.deals import LOST, WON
 from onefunnel.sandbox.business.identity import Identity
@@ -14,6 +15,8 @@ from onefunnel.sandbox.business.log import Fields, day_of, month_of
 from onefunnel.sandbox.business.plans import PlanValue
 from onefunnel.sandbox.business.staff import Staff
 from onefunnel.sandbox.rates import convert, half_away
+
+_Name = TypeVar("_Name")
 
 
 class Opportunity(NamedTuple):
@@ -23,6 +26,7 @@ class Opportunity(NamedTuple):
         account_id: the surviving account; None: nobody knows it.
         state: open, won or lost.
         won_at: the last time it was won, while it is won.
+        closed_at: since when it is won or lost.
         reopen_count: entries after lost or won.
     """
 
@@ -34,15 +38,24 @@ class Opportunity(NamedTuple):
     state: str
     created_at: int
     won_at: int | None
+    closed_at: int | None
     reopen_count: int
     is_test: bool
     is_deleted: bool
+
+
+class Win(NamedTuple):
+    """An opportunity was won, and lost its win again at `taken_back_at`; None: it is won."""
+
+    at: int
+    taken_back_at: int | None
 
 
 class Booking(NamedTuple):
     """A revenue event; `amount_micro` in its currency, `eur_micro` by the rate of its UTC day, `eur_cents` booked.
 
     Attributes:
+        sold_at: when it was booked; of a reversal, when what it reverses was.
         month: UTC month of the booking, YYYY-MM.
         territory_id: of the opportunity's owner on that day; a reversal takes that of what it reverses.
         shares_micro: user (in order of id) -> part of `eur_micro` by the revenue split, adding up to it.
@@ -53,6 +66,7 @@ class Booking(NamedTuple):
     opportunity_id: str
     account_id: str | None
     booked_at: int
+    sold_at: int
     amount_micro: int
     currency: str
     eur_micro: int | None
@@ -89,10 +103,21 @@ class Money:
                 "won" if last == WON else "lost" if last == LOST else "open",
                 _integer(state["created_at"]) or 0,
                 last_at if last == WON else None,
+                last_at if last in (WON, LOST) else None,
                 sum(closed[:-1]),
                 bool(state["is_test"]),
                 bool(state["is_deleted"]),
             )
+        return found
+
+    @cached_property
+    def wins(self) -> dict[str, list[Win]]:
+        """Opportunity -> every time it was won, in order."""
+        found: dict[str, list[Win]] = {}
+        for key, entries in self.identity.log.records("opportunities", self.identity.until):
+            stages = [(c.at, c.fields["stage"]) for c in entries if "stage" in c.fields]
+            afterwards = [at for at, _ in stages[1:]]
+            found[key] = [Win(at, after) for (at, stage), after in zip_longest(stages, afterwards) if stage == WON]
         return found
 
     @cached_property
@@ -113,17 +138,18 @@ class Money:
             opportunity_id, at = str(event["opportunity_id"]), entries[0].at
             amount, currency = _integer(event["amount"]) or 0, str(event["currency"])
             eur = convert(amount, currency, day_of(at), self.rates).amount_micro
-            owner = self._owner(opportunity_id, at)
+            owner, sold_at = self._owner(opportunity_id, at), at
             territory = self.staff.territory(owner, day_of(at))
             original = found.get(str(event["reverses_event_id"]))
             if original is not None:
-                owner, territory = original.owner_id, original.territory_id
+                owner, territory, sold_at = original.owner_id, original.territory_id, original.sold_at
             found[key] = Booking(
                 key,
                 str(event["event_type"]),
                 opportunity_id,
                 self.identity.account(event["account_id"]),
                 at,
+                sold_at,
                 amount,
                 currency,
                 eur,
@@ -151,7 +177,7 @@ class Money:
         return dict(totals)
 
 
-def apportioned(amount: int, weights: dict[str, int]) -> dict[str, int]:
+def apportioned(amount: int, weights: dict[_Name, int]) -> dict[_Name, int]:
     """An integer amount by weights, exactly: largest remainders first, ties to the earlier; the sign is kept."""
     total, sign = sum(weights.values()), -1 if amount < 0 else 1
     parts = {name: abs(amount) * weight // total for name, weight in weights.items()}

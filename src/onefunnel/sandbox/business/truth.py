@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from onefunnel.sandbox.business.credit import Conversion, Credit, CreditRow, SeenTouch
+from onefunnel.sandbox.business.credit import BookingCredit, Conversion, Credit, CreditRow, SeenTouch
 from onefunnel.sandbox.business.delivery import File, Files
 from onefunnel.sandbox.business.identity import Identity
-from onefunnel.sandbox.business.journeys import Answer, Funnel, Journey, StepRow
+from onefunnel.sandbox.business.journeys import Activity, Answer, Funnel, Handoff, Journey, StepRow
 from onefunnel.sandbox.business.log import month_of
 from onefunnel.sandbox.business.money import Booking, Money, Opportunity, current_plan
 from onefunnel.sandbox.business.names import Names
@@ -23,7 +23,7 @@ from onefunnel.sandbox.truth import Truth
 
 @dataclass
 class Economics:
-    """One channel in one month (that of the conversion; spend: of the spend day), by one model.
+    """One channel in one month (of the conversion; spend: of the spend day; credit: of the booking), by one model.
 
     Spend is in micros of EUR, leads and wins in millionths of one, credit in cents of EUR.
     """
@@ -101,6 +101,16 @@ class BusinessTruth:
         """First responses by journey."""
         return self.funnel.answers
 
+    @cached_property
+    def handoffs(self) -> dict[tuple[str, int], Handoff]:
+        """Hand-offs by journey and attempt, as of the moment at which the day's files are read."""
+        return self.funnel.handoffs(self.files.business.as_of(self.day))
+
+    @property
+    def activity(self) -> dict[tuple[str, int], Activity]:
+        """(UTC month, step) -> what happened."""
+        return self.funnel.activity
+
     @property
     def opportunities(self) -> dict[str, Opportunity]:
         """Opportunities by id."""
@@ -126,19 +136,29 @@ class BusinessTruth:
         """The credit of all conversions by all models."""
         return self.credit.rows
 
+    @property
+    def booking_rows(self) -> list[BookingCredit]:
+        """The credit of all bookings by all models."""
+        return self.credit.booking_rows
+
     @cached_property
     def economics(self) -> dict[tuple[str, str, str], Economics]:
         """(model, channel, month) -> spend and what it brought; `unattributed` has what no touch gets credit for."""
         found: dict[tuple[str, str, str], Economics] = {}
+
+        def cell(model: str, touch_id: str | None, month: str) -> Economics:
+            channel = self.touches[touch_id].channel if touch_id else "unattributed"
+            return found.setdefault((model, channel, month), Economics())
+
         for row in self.credit_rows:
             conversion = self.conversions[row.conversion_id]
-            channel = self.touches[row.touch_id].channel if row.touch_id else "unattributed"
-            cell = found.setdefault((row.model, channel, month_of(conversion.at)), Economics())
+            part = cell(row.model, row.touch_id, month_of(conversion.at))
             if conversion.conversion_type == "lead":
-                cell.leads_micro += row.weight_micro
+                part.leads_micro += row.weight_micro
             else:
-                cell.won_micro += row.weight_micro
-                cell.credited_cents += row.eur_cents or 0
+                part.won_micro += row.weight_micro
+        for booked in self.booking_rows:
+            cell(booked.model, booked.touch_id, booked.month).credited_cents += booked.eur_cents
         for model in {row.model for row in self.credit_rows}:
             for (channel, month), micro in self.spend.by_channel_month.items():
                 found.setdefault((model, channel, month), Economics()).spend_micro = micro
