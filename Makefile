@@ -51,6 +51,7 @@ check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd dbt_project && ../$(BIN)/sqlfluff lint models tests --disable-progress-bar
+	$(BIN)/sqlfluff lint docs/sql --disable-progress-bar
 	$(BIN)/onefunnel validate
 	$(BIN)/python -m pytest tests/test_repo_conventions.py
 	cd dbt_project && DBT_PROFILES_DIR=. ../$(BIN)/mf validate-configs --skip-dw
