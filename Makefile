@@ -51,9 +51,10 @@ check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd dbt_project && ../$(BIN)/sqlfluff lint models tests --disable-progress-bar
+	$(BIN)/sqlfluff lint docs/sql --disable-progress-bar
 	$(BIN)/onefunnel validate
 	$(BIN)/python -m pytest tests/test_repo_conventions.py
-	cd dbt_project && DBT_PROFILES_DIR=. ../$(BIN)/mf validate-configs --skip-dw
+	cd dbt_project && ../$(BIN)/dbt parse --quiet --profiles-dir . && DBT_PROFILES_DIR=. ../$(BIN)/mf validate-configs --skip-dw
 
 up: $(STAMP)  ## Airflow's UI on 127.0.0.1:8080 over the same state, DAGs paused
 	@$(BIN)/onefunnel airflow

@@ -142,6 +142,29 @@ def test_metrics_have_an_owner_and_a_formula(manifest: dict[str, Any]) -> None:
         assert meta.get("formula"), metric["name"]
 
 
+def test_every_ratio_column_is_a_metric_and_has_both_sides_beside_it(manifest: dict[str, Any]) -> None:
+    ratios = {m["name"] for m in manifest["metrics"].values() if m["type"] == "ratio"}
+    found, wrong = set(), []
+    for node in models(manifest).values():
+        if node["schema"] not in ("marts", "metadata"):
+            continue
+        for column in node["columns"].values():
+            name, said = f"{node['name']}.{column['name']}", column["config"]["meta"]
+            # money and counts are exact: what is a double was divided
+            if (column["data_type"].lower() == "double") != (set(said) == {"numerator", "denominator", "metric"}):
+                wrong.append(f"{name} must name its numerator, denominator and metric, as every ratio and only they do")
+            elif said:
+                found.add(name)
+                wrong += [
+                    f"{name}: {said[k]} is not beside it"
+                    for k in ("numerator", "denominator")
+                    if said[k] not in node["columns"]
+                ]
+                wrong += [f"{name}: {said['metric']} is no ratio metric"] if said["metric"] not in ratios else []
+    assert wrong == []
+    assert found
+
+
 def test_dbt_does_not_import_our_folder() -> None:
     assert not list((PROJECT / "dbt_project").rglob("__init__.py"))
     assert not list((PROJECT / "dags").glob("dbt_*"))

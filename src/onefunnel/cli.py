@@ -336,7 +336,13 @@ def doctor(prod: Annotated[bool, typer.Option("--prod", help="Also what producti
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SQL statement over the published marts.")],
+    sql: Annotated[
+        str | None, typer.Argument(help="One SQL statement over the published marts.", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="A file that holds the statement, such as one of docs/sql.", show_default=False),
+    ] = None,
     output: Annotated[OutputFormat, typer.Option("--format", help="How rows are printed.")] = OutputFormat.table,
 ) -> None:
     """Ask the published warehouse, read-only and locked, as a BI tool would."""
@@ -345,12 +351,13 @@ def query(
     from onefunnel.engines.duckdb import reader
     from onefunnel.paths import Paths
 
+    asked = _statement(sql, file)
     database = Paths.find().current
     if not database.exists():
         raise UsageError("Nothing is published yet.", where=str(database), do="onefunnel demo, or onefunnel run")
     with reader(database.resolve()) as db:
         try:
-            cursor = db.execute(sql)
+            cursor = db.execute(asked)
             names = [d[0] for d in cursor.description or []]
             rows = [dict(zip(names, r, strict=True)) for r in cursor.fetchall()]
         except duckdb.Error as error:
@@ -363,6 +370,20 @@ def query(
         _status.write_csv(names, rows, sys.stdout)
     else:
         _table(tuple(names), rows)
+
+
+def _statement(sql: str | None, file: Path | None) -> str:
+    """The SQL of a query: said on the command line, or kept in a file."""
+    if (sql is None) == (file is None):
+        raise UsageError("Say what to ask: a statement, or --file with one.", do='onefunnel query "select 1"')
+    if file is None:
+        return str(sql)
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            "This file cannot be read.", where=str(file), do="Give a text file with one SQL statement."
+        ) from None
 
 
 # -- what only a human decides ------------------------------------------------------------------------------------------

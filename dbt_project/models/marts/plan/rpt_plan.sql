@@ -111,10 +111,14 @@ measured as (
     select
         *,
         coalesce(quota, target) as attainable,
-        coalesce(quota_to_date, target_to_date) as attainable_to_date,
+        case when quota is not null then quota_to_date else target_to_date end as attainable_to_date,
         plan_sales - plan_marketing as gap,
         agreed is null and plan_sales is not null and plan_marketing is not null as is_unsigned,
-        coalesce(agreed, (plan_sales + plan_marketing) * cast('0.5' as decimal(2, 1))) as gap_base
+        -- only what has a gap has a base, so that sums of both belong together
+        case
+            when plan_sales is not null and plan_marketing is not null
+                then coalesce(agreed, (plan_sales + plan_marketing) * cast('0.5' as decimal(2, 1)))
+        end as gap_base
     from summed
 )
 
@@ -132,13 +136,15 @@ select
     {% endfor -%}
     cast(full_quota as decimal(18, 6)) as full_quota_amount_rc,
     cast(assigned as decimal(18, 6)) as assigned_quota_amount_rc,
-    cast({{ safe_divide('assigned', 'attainable') }} - 1 as double) as over_assignment,
+    cast(assigned - attainable as decimal(18, 6)) as over_assigned_amount_rc,
+    cast({{ safe_divide('assigned - attainable', 'attainable') }} as double) as over_assignment,
     cast(actual as decimal(18, 6)) as actual_amount_rc,
     cast(current_view as decimal(18, 6)) as actual_in_current_view_amount_rc,
     cast(case when attainable is not null then actual end as decimal(18, 6)) as attainment_numerator_rc,
     cast(attainable as decimal(18, 6)) as attainment_denominator_rc,
     cast({{ safe_divide('actual', 'attainable') }} as double) as attainment,
     cast(attainable_to_date as decimal(18, 6)) as plan_to_date_amount_rc,
+    cast(case when attainable_to_date is not null then actual end as decimal(18, 6)) as pace_numerator_rc,
     cast({{ safe_divide('actual', 'attainable_to_date') }} as double) as pace,
     cast(gap as decimal(18, 6)) as alignment_gap_amount_rc,
     cast(gap_base as decimal(18, 6)) as alignment_base_amount_rc,
