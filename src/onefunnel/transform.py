@@ -205,7 +205,7 @@ def run_dbt(
 
     target_path.mkdir(parents=True, exist_ok=True)
     (target_path / "run_results.json").unlink(missing_ok=True)
-    manifest = _parsed_project(paths, target_path)
+    manifest = parsed_project(paths, target_path)
     with contextlib.redirect_stdout(_Stderr()):
         outcome = dbtRunner(manifest=manifest).invoke(
             [
@@ -240,7 +240,7 @@ def _only_what_can_change(manifest: Manifest, variables: dict[str, Any]) -> list
     return ["--indirect-selection", "empty", "--exclude", "tag:same_in_every_run", *sorted(staged - delivered)]
 
 
-def _parsed_project(paths: Paths, target_path: Path) -> Manifest:
+def parsed_project(paths: Paths, target_path: Path) -> Manifest:
     """The parsed dbt project. dbt parses anew whenever the variables differ, and ours differ in every run; as no
     ref and no configuration hangs on them, one parse serves until a file of the project changes.
 

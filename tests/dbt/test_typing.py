@@ -220,7 +220,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
             ]
         },
     )
-    warehouse = Warehouse(root / "w.duckdb", root)
+    warehouse = Warehouse(root / "warehouse.duckdb", root)
     warehouse.build(landing.vars(), "--select", "staging", command="run")
     return warehouse
 
@@ -281,7 +281,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_project_without_loads_builds_empty_typed_tables(empty: Path) -> None:
-    warehouse = Warehouse(empty / "w.duckdb", empty)
+    warehouse = Warehouse(empty / "warehouse.duckdb", empty)
     warehouse.build({})
     assert warehouse.rows("select count(*) from marts.fct_ad_spend") == [(0,)]
     assert warehouse.rows(
