@@ -419,7 +419,9 @@ def test_no_person_is_in_the_published_file(days: TwoDays) -> None:
     assert any(CANARY in text for text in personal), "the planted address must be where personal data is kept"
     assert world.text_columns_with(days.published, re.escape(CANARY)) == []
     assert world.text_columns_with(days.published, r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}") == []
-    assert "metadata.run_info.company" in world.text_columns_with(days.published, "Sandbox"), "the scan finds what is there"
+    assert "metadata.run_info.company" in world.text_columns_with(days.published, "Sandbox"), (
+        "the scan finds what is there"
+    )
     site = (days.home.path / "published" / "site").resolve()
     assert all(CANARY not in p.read_text(encoding="utf-8") for p in site.rglob("*.html"))
 

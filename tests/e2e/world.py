@@ -169,7 +169,10 @@ def text_columns_with(database: Path, pattern: str) -> list[str]:
         columns[f'"{schema}"."{table}"'].append(column)
     assert columns
     found = []
-    for table, names in columns.items():  # a table at a time: many are views, which are worked out whenever they are read
+    for (
+        table,
+        names,
+    ) in columns.items():  # a table at a time: many are views, which are worked out whenever they are read
         hits = ", ".join(f'count_if(regexp_matches("{name}", $1))' for name in names)
         [counts] = ask(database, f"select {hits} from {table}", [pattern])
         found += [f"{table}.{name}".replace('"', "") for name, count in zip(names, counts, strict=True) if count]
