@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         suites = load_suites(PROJECT / "expectations")
         declared = {*suites.declared("raw"), *suites.declared("marts")}
         terminalreporter.write_line(f"checks proven able to fail: {len(proven & declared)} of {len(declared)}")
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is made by whichever process of the test run needs it first. Nobody writes into it after that."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / "made_once" / name
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            folder.mkdir()  # what failed half-way is not tried again: everyone is told
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole project built without any load, its data tests and its unit tests; the compiled SQL is in `target`."""
+    from warehouse import Warehouse
+
+    return made_once(tmp_path_factory, "empty", lambda folder: Warehouse(folder / "warehouse.duckdb", folder).build({}))
 
 
 @pytest.fixture

@@ -308,7 +308,8 @@ def read_yaml(path: Path) -> CommentedMap:
         raise ConfigError(f"configuration file is larger than {MAX_YAML_BYTES:,} bytes", where=str(path))
     yaml = YAML(typ="rt", pure=True)
     try:
-        for event in yaml.parse(text):
+        # Without an anchor there is nothing to alias, and to look costs as much as to load.
+        for event in yaml.parse(text) if "&" in text else ():
             if isinstance(event, AliasEvent):
                 raise ConfigError("YAML aliases are not supported", where=f"{path}:{event.start_mark.line + 1}")
         data = yaml.load(text)

@@ -205,7 +205,7 @@ def run_dbt(
 
     target_path.mkdir(parents=True, exist_ok=True)
     (target_path / "run_results.json").unlink(missing_ok=True)
-    manifest = _parsed_project(paths, target_path)
+    manifest = parsed_project(paths, target_path)
     with contextlib.redirect_stdout(_Stderr()):
         outcome = dbtRunner(manifest=manifest).invoke(
             [
@@ -222,7 +222,7 @@ def run_dbt(
     _close_database()
     results = target_path / "run_results.json"
     found = json.loads(results.read_text(encoding="utf-8"))["results"] if results.is_file() else None
-    nodes = tuple(_node(r, manifest) for r in found or ())
+    nodes = tuple(_node(r, manifest, warehouse) for r in found or ())
     failing = any(n.status in RED for n in nodes)
     # A red node is a result. An exception says that dbt did not come to its end, whatever is red by then.
     if outcome.exception is not None or found is None or not (outcome.success or failing):
@@ -240,7 +240,7 @@ def _only_what_can_change(manifest: Manifest, variables: dict[str, Any]) -> list
     return ["--indirect-selection", "empty", "--exclude", "tag:same_in_every_run", *sorted(staged - delivered)]
 
 
-def _parsed_project(paths: Paths, target_path: Path) -> Manifest:
+def parsed_project(paths: Paths, target_path: Path) -> Manifest:
     """The parsed dbt project. dbt parses anew whenever the variables differ, and ours differ in every run; as no
     ref and no configuration hangs on them, one parse serves until a file of the project changes.
 
@@ -323,17 +323,29 @@ class _Stderr:
         sys.stderr.flush()
 
 
-def _node(result: dict[str, Any], manifest: Manifest) -> NodeResult:
+def _node(result: dict[str, Any], manifest: Manifest, warehouse: Path) -> NodeResult:
     node = manifest.nodes.get(result["unique_id"])
+    message = str(result.get("message") or "")
+    sql = str(result.get("compiled_code") or "")
+    if result["status"] == "fail":  # dbt only counts the rows that a test found; the first of them say what is wrong
+        message = f"{message}: {_first_rows(warehouse, sql)}"
     return NodeResult(
         name=node.name if node else str(result["unique_id"]),
         kind=str(result["unique_id"]).split(".")[0],
         status=str(result["status"]),
         seconds=float(result["execution_time"]),
-        message=str(result.get("message") or ""),
-        sql=str(result.get("compiled_code") or ""),
+        message=message,
+        sql=sql,
         severity=str(getattr(node.config, "severity", "error") if node else "error").lower(),
     )
+
+
+def _first_rows(warehouse: Path, sql: str, limit: int = 3) -> str:
+    with duckdb.connect(str(warehouse), read_only=True) as db:
+        db.execute("set TimeZone = 'UTC'")
+        found = db.execute(f"select * from ({sql}\n) as found limit {limit}")
+        names = [column[0] for column in found.description or ()]
+        return "; ".join(", ".join(f"{n} = {v}" for n, v in zip(names, row, strict=True)) for row in found.fetchall())
 
 
 def stamp_base(warehouse: Path, state: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def status(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | No
         landing.load(f"{source}.campaigns", "2026-03-08 06:00:00", {"c.csv": [campaign]})
     for source in ("list_first", "never"):
         landing.declare(f"{source}.daily", source, "performance_daily", replaces="file", columns={"spend_date": ISO})
-    warehouse = Warehouse(root / "w.duckdb", root)
+    warehouse = Warehouse(root / "warehouse.duckdb", root)
     warehouse.build(
         landing.vars(),
         "--select",

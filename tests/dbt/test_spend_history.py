@@ -18,6 +18,8 @@ PUBLISHED = {
     "metadata.row_ledger": "* exclude (is_new)",
     "intermediate.int_spend__unconverted": "*",
 }
+# The published tables that speak of spend, and all that they are made of.
+SPEND = ("--select", *(f"+{table.split('.')[1]}" for table in PUBLISHED))
 
 
 def ad(day: str, spend: str, campaign: str | None = "c1", **more: str | None) -> Row:
@@ -165,11 +167,11 @@ def scenario(root: Path) -> tuple[Landing, list[int]]:
 
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """Everything at once, with all tests of the project."""
+    """Everything at once, with all tests of what it builds."""
     root = tmp_path_factory.mktemp("rebuilt")
     landing, _ = scenario(root)
-    warehouse = Warehouse(root / "w.duckdb", root)
-    warehouse.build(landing.vars(), "--exclude-resource-type", "unit_test")
+    warehouse = Warehouse(root / "warehouse.duckdb", root)
+    warehouse.build(landing.vars(), *SPEND, "--exclude-resource-type", "unit_test")
     return warehouse
 
 
@@ -178,12 +180,12 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """The same loads in three builds, each on top of the one before."""
     root = tmp_path_factory.mktemp("extended")
     landing, counts = scenario(root)
-    warehouse = Warehouse(root / "w.duckdb", root)
+    warehouse = Warehouse(root / "warehouse.duckdb", root)
     known = 0
     for count, as_of in zip(counts, ["2026-01-04 06:00:00", "2026-01-06 06:00:00", "2026-01-20 06:00:00"], strict=True):
         landing.as_of = as_of
         tests = ["--exclude-resource-type", "test"] if count < counts[-1] else []
-        warehouse.build(landing.vars(count, new_from=known), "--exclude-resource-type", "unit_test", *tests)
+        warehouse.build(landing.vars(count, new_from=known), *SPEND, "--exclude-resource-type", "unit_test", *tests)
         known = count
     return warehouse
 

@@ -236,7 +236,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
             ]
         },
     )
-    warehouse = Warehouse(root / "w.duckdb", root)
+    warehouse = Warehouse(root / "warehouse.duckdb", root)
     warehouse.build(landing.vars(), "--select", "staging", command="run")
     return warehouse
 
@@ -291,14 +291,8 @@ def test_a_reason_names_the_column_and_the_declared_format(typed: Warehouse) -> 
     assert "spend_amount: not an amount with decimal mark , grouped by ." in reasons
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("empty")
-
-
-def test_a_project_without_loads_builds_empty_typed_tables(empty: Path) -> None:
-    warehouse = Warehouse(empty / "w.duckdb", empty)
-    warehouse.build({})
+def test_a_project_without_loads_builds_empty_typed_tables(empty_warehouse: Path) -> None:
+    warehouse = Warehouse(empty_warehouse / "warehouse.duckdb", empty_warehouse)
     assert warehouse.rows("select count(*) from marts.fct_ad_spend") == [(0,)]
     assert warehouse.rows(
         "select data_type from duckdb_columns() where table_name = 'fct_ad_spend' and column_name = 'spend_amount_rc'"

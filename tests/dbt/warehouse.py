@@ -270,12 +270,14 @@ class Warehouse:
             **os.environ,
             "ONEFUNNEL_WAREHOUSE": str(self.path),
             "DBT_PROFILES_DIR": str(PROJECT),
+            "ONEFUNNEL_PROJECT": str(PROJECT.parent),
             "DO_NOT_TRACK": "1",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
         return subprocess.run(
             [
-                str(Path(sys.executable).with_name("dbt")),
+                sys.executable,
+                str(Path(__file__).with_name("parsed_dbt.py")),
                 command,
                 "--project-dir",
                 str(PROJECT),
@@ -285,6 +287,8 @@ class Warehouse:
                 str(self.work / "logs"),
                 "--vars",
                 json.dumps(variables),
+                # Of a part of the project, the tests of which everything is in that part.
+                *(["--indirect-selection", "buildable"] if "--select" in arguments else []),
                 *arguments,
             ],
             env=environment,

@@ -238,21 +238,8 @@ def test_no_personal_text_is_beyond_staging(company: World) -> None:
         .fetchall()
     }
     assert len(canaries) > 100
-    columns: dict[str, list[str]] = {}
-    for schema, table, column in company.ask(
-        "select schema_name, table_name, column_name from duckdb_columns() where data_type = 'VARCHAR'"
-        " and schema_name in ('staging', 'intermediate', 'marts', 'metadata') and not starts_with(table_name, 'stg_ledger__')"
-    ):
-        columns.setdefault(f"{schema}.{table}", []).append(f'"{column}"')
-    seen = [
-        (table, text)
-        for table, names in columns.items()
-        for (text,) in company.ask(
-            f"select text from (select concat_ws(' ', {', '.join(names)}) as text from {table})"
-            " where regexp_matches(text, '[a-z0-9]@[a-z0-9-]+[.]example') limit 1"
-        )
-    ]
-    assert seen == []
+    found = world.text_columns_with(world.warehouse(company.home), "[a-z0-9]@[a-z0-9-]+[.]example")
+    assert [column for column in found if ".stg_ledger__" not in column] == []
 
 
 def seconds(moment: dt.datetime | None) -> int | None:

@@ -117,7 +117,7 @@ def test_a_run_killed_in_every_step_ends_like_one_that_never_was(home: Home, und
 @pytest.mark.parametrize(
     ("moment", "count"),
     [
-        ("Running with dbt=", 1),  # while it parses the project
+        pytest.param("Running with dbt=", 1, marks=pytest.mark.long),  # while it parses the project
         ("START sql ", 10),  # ten models on, what is there looks like a warehouse
     ],
 )
@@ -331,7 +331,14 @@ def limited(size: int) -> Any:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize(("step", "size"), [(("extract",), 300_000), (("build",), 700_000), (("seal",), 300_000)])
+@pytest.mark.parametrize(
+    ("step", "size"),
+    [
+        (("extract",), 300_000),
+        pytest.param(("build",), 700_000, marks=pytest.mark.long),
+        pytest.param(("seal",), 300_000, marks=pytest.mark.long),
+    ],
+)
 def test_a_full_disk_is_an_environment_error_and_leaves_nothing_behind(
     tmp_path: Path, step: tuple[str, ...], size: int
 ) -> None:

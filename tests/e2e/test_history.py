@@ -100,6 +100,7 @@ def test_a_file_corrected_within_the_same_morning_gives_the_very_same_history(se
     world.assert_same(world.export(world.warehouse(second_day)), world.export(world.warehouse(copy)))
 
 
+@pytest.mark.long
 def test_a_step_that_was_killed_after_landing_leaves_no_trace_at_all(second_day: Home, copy: Home) -> None:
     world.deliver(copy, COMPANY, 2)
     world.extract(copy, "day2", SECOND)
@@ -178,7 +179,7 @@ def staged_days(stage: Path, days: int) -> None:
 @pytest.mark.parametrize(
     ("days", "seed"),
     [
-        pytest.param(5, 1),
+        pytest.param(4, 1),
         *(pytest.param(10, seed, marks=pytest.mark.long) for seed in (2, 3, 4)),
     ],
 )
@@ -218,6 +219,7 @@ def test_a_full_refresh_equals_every_step_that_led_there(tmp_path: Path, days: i
 # -- replay, withdrawal, backfill --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_run_is_replayed_from_its_list_of_loads(first_day: Home, second_day: Home, tmp_path: Path) -> None:
     home = world.copy_of(second_day, tmp_path / "copy")
     done = world.build(home, "replayed", FIRST, adopt=False, replay="day1")
@@ -225,6 +227,7 @@ def test_a_run_is_replayed_from_its_list_of_loads(first_day: Home, second_day: H
     world.assert_same(world.export(world.warehouse(first_day)), world.export(world.warehouse(home, "replayed")))
 
 
+@pytest.mark.long
 def test_a_replay_of_a_replay_gives_the_same(second_day: Home, tmp_path: Path) -> None:
     home = world.copy_of(second_day, tmp_path / "copy")
     for name, of in (("once", "day2"), ("twice", "once")):
@@ -238,6 +241,7 @@ def test_a_replay_of_a_replay_gives_the_same(second_day: Home, tmp_path: Path) -
     assert world.ask(once, history) == world.ask(twice, history)
 
 
+@pytest.mark.long
 def test_a_changed_horizon_of_finality_rebuilds_the_base(first_day: Home, tmp_path: Path) -> None:
     home = world.copy_of(first_day, tmp_path / "copy")
     final = "select count(*) from marts.fct_ad_spend where is_current and is_final"

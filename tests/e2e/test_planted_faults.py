@@ -523,6 +523,8 @@ def test_a_fault_file_turns_exactly_its_check_red(
     assert found["owner"] == (OWNER if OWNERS[check_id] == "source" else OWNERS[check_id])
     assert loads.loads[source]["state"] == ("refused" if blocks else "accepted")
     assert set(loads.checks[source]) == checks_of(contract_of(source))
+    with duckdb.connect() as anywhere:
+        assert anywhere.execute(found["sql"]).fetchall(), "what is shown is a script that finds the fault again"
 
     monkeypatch.setattr(gate, "load_suites", lambda *_: without(check_id))
     [blind] = gate.check_raw([loads.under_judgement(source)], EXPECTATIONS, STAGING).values()

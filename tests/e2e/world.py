@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,6 +171,26 @@ def ask(database: Path, sql: str, parameters: Iterable[Any] = ()) -> Rows:
     with duckdb.connect(str(database.resolve()), read_only=True) as db:
         db.execute("set TimeZone = 'UTC'")
         return db.execute(sql, list(parameters)).fetchall()
+
+
+def text_columns_with(database: Path, pattern: str) -> list[str]:
+    """The text columns of a database in which a pattern occurs, by SQL: compressed bytes would hide it from a search."""
+    columns = defaultdict(list)
+    for schema, table, column in ask(
+        database,
+        "select schema_name, table_name, column_name from duckdb_columns() where data_type = 'VARCHAR' and not internal",
+    ):
+        columns[f'"{schema}"."{table}"'].append(column)
+    assert columns
+    found = []
+    for (
+        table,
+        names,
+    ) in columns.items():  # a table at a time: many are views, which are worked out whenever they are read
+        hits = ", ".join(f'count_if(regexp_matches("{name}", $1))' for name in names)
+        [counts] = ask(database, f"select {hits} from {table}", [pattern])
+        found += [f"{table}.{name}".replace('"', "") for name, count in zip(names, counts, strict=True) if count]
+    return found
 
 
 def tables(database: Path) -> list[str]:

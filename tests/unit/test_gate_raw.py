@@ -137,7 +137,7 @@ def test_samples_are_keys_and_no_text_of_the_source_leaves_the_gate(tmp_path: Pa
     report = judge_one(tmp_path, lambda x: reject(x, 1))
     result = next(result for result in report.results if result.state == "warned")
     assert result.samples == ("0:0",)
-    assert "read_parquet" not in result.sql and "records" not in result.samples
+    assert duckdb.connect().execute(result.sql).fetchall() == [(0, 0)]
     assert "secret@example.com" not in json.dumps(report.to_dict())
 
 

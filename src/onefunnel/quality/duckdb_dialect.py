@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from duckdb_engine import Dialect
 from sqlalchemy.dialects import registry
-from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedPrimaryKeyConstraint
 
 NAME = "duckdb+gx"
 
@@ -51,6 +51,12 @@ class GxDuckDBDialect(Dialect):
             {"name": name, "type": _type_of(data_type), "nullable": bool(nullable), "default": None}
             for name, data_type, nullable in rows
         ]
+
+    def get_pk_constraint(
+        self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
+    ) -> ReflectedPrimaryKeyConstraint:
+        """None: no published table has one, and asking as PostgreSQL would takes longer than judging."""
+        return {"constrained_columns": [], "name": None}
 
 
 _TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {

@@ -121,8 +121,8 @@ def _check_load(
     try:
         with judge.database(":memory:", read_only=False, config=_DEFAULTS) as database:
             contract = contracts[load.receipt["contract"]]
-            raw_tables.lay_out(database, replace(load, folder=load.folder.resolve()), contract)
-            _judge_load(work, database, load, checks)
+            made = raw_tables.lay_out(database, replace(load, folder=load.folder.resolve()), contract)
+            _judge_load(work, database, load, checks, made)
     except (duckdb.Error, KeyError, TypeError, AttributeError) as error:
         observed = (
             safe_message(error) if isinstance(error, duckdb.Error) else "the receipt has another form than agreed"
@@ -141,11 +141,13 @@ def _compare_parts(work: _Work, load: LoadUnderJudgement) -> None:
             work.finding("load_files_match_receipt", load.load_id, observed, "Loads are immutable.", "Land it again.")
 
 
-def _judge_load(work: _Work, database: Database, load: LoadUnderJudgement, checks: Sequence[Check]) -> None:
+def _judge_load(
+    work: _Work, database: Database, load: LoadUnderJudgement, checks: Sequence[Check], made: Mapping[str, str]
+) -> None:
     allow_empty = database.rows("select allow_empty from raw.load_receipt")[0][0]
     plan = _plan(work, database, checks, load.load_id, "raw", "load_records", {})
     legal = {"load_records"} if allow_empty else set()
-    _run(work, database, plan, legal, load.load_id, lambda sql: raw_tables.reproduce(sql, load.folder))
+    _run(work, database, plan, legal, load.load_id, lambda sql: raw_tables.reproduce(sql, made))
     empty = database.rows("select count(*) from raw.load_records")[0][0] == 0
     if empty and not allow_empty and not any(result.is_red for result in work.results):
         work.finding("load_has_rows", load.load_id, "0 rows, and no check objected", _VACUOUS)

@@ -20,10 +20,11 @@ load, where the key has no date). A load that also delivers old account-days aga
 (null in lists, which are about no day). It is more lenient than staging: whether a value reads is another check's matter.
 """
 
-# ruff: noqa: S608  (identifiers come from our own reviewed YAML and the catalogue; values are bound or quoted)
+# ruff: noqa: S608  (identifiers come from our own reviewed YAML and the catalogue; values are quoted)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,11 @@ class LoadUnderJudgement:
     owner: str = "data"
 
 
-def lay_out(database: Database, load: LoadUnderJudgement, contract: Contract) -> None:
+def lay_out(database: Database, load: LoadUnderJudgement, contract: Contract) -> dict[str, str]:
     """Create schema `raw` for one load; afterwards no SQL can read a file outside the load's folder.
+
+    Returns:
+        Per table the SQL that makes it, with which it can be made again anywhere.
 
     Raises:
         duckdb.Error: a Parquet file is missing or damaged, or the receipt does not have the agreed form.
@@ -88,31 +92,46 @@ def lay_out(database: Database, load: LoadUnderJudgement, contract: Contract) ->
     database.rows("set enable_external_access = false")
     database.rows("set lock_configuration = true")
     database.rows("create schema raw")
-    for table, file in PARTS.items():
-        _lay_out_part(database, table, load.folder / file)
-    database.rows(f"create view raw.load_values as {_values(database, load.receipt, contract)}")
-    for table, columns in TABLES.items():
-        database.rows(f"create table raw.{table} ({columns})")
-    _insert(database, "load_receipt", [(*_receipt_row(load), _rows_per_unit(load.receipt), newest)])
     required = {name for name, column in contract.columns.items() if column.required}
-    _insert(database, "load_columns", [(*row, row[0] in required) for row in _total_rows(load.receipt)])
-    _insert(database, "load_files", [_file_row(file) for file in load.receipt.get("files", [])])
     history = list(enumerate(load.history, start=1))
-    _insert(database, "load_history", [(n, *_history_row(receipt), earlier[n - 1]) for n, receipt in history])
-    _insert(database, "load_history_columns", [(n, *row) for n, receipt in history for row in _total_rows(receipt)])
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "load_receipt": [(*_receipt_row(load), _rows_per_unit(load.receipt), newest)],
+        "load_columns": [(*row, row[0] in required) for row in _total_rows(load.receipt)],
+        "load_files": [_file_row(file) for file in load.receipt.get("files", [])],
+        "load_history": [(n, *_history_row(receipt), earlier[n - 1]) for n, receipt in history],
+        "load_history_columns": [(n, *row) for n, receipt in history for row in _total_rows(receipt)],
+    }
+    made = {table: _part(table, load.folder / file) for table, file in PARTS.items()}
+    made |= {table: _table(table, columns, rows[table]) for table, columns in TABLES.items()}
+    for sql in made.values():
+        database.rows(sql)
+    made["load_values"] = f"create view raw.load_values as {_values(database, load.receipt, contract)}"
+    database.rows(made["load_values"])
+    return made
 
 
-def reproduce(select: str, folder: Path) -> str:
-    """The SQL with a first line that says what the files behind it are."""
-    lines = [f"-- raw.{table} = {literal(str(folder / file))}" for table, file in PARTS.items() if table in select]
-    return "\n".join([*lines, select])
+def reproduce(select: str, made: Mapping[str, str]) -> str:
+    """The SQL after whatever makes the tables that it reads: a script for any DuckDB."""
+    needed = {table for table in made if re.search(rf"\braw\.{table}\b", select)}
+    if "load_values" in needed:
+        needed.add("load_records")
+    script = [f"{made[table]};" for table in made if table in needed]
+    return "\n".join(["create schema if not exists raw;", *script, select]) if script else select
 
 
-def _lay_out_part(database: Database, table: str, path: Path) -> None:
+def _part(table: str, path: Path) -> str:
     if path.exists() or table not in OPTIONAL_PARTS:
-        database.rows(f"create view raw.{table} as select * from read_parquet({literal(str(path))})")
-    else:
-        database.rows(f"create table raw.{table} ({OPTIONAL_PARTS[table]})")
+        return f"create view raw.{table} as select * from read_parquet({literal(str(path))})"
+    return f"create table raw.{table} ({OPTIONAL_PARTS[table]})"
+
+
+def _table(table: str, columns: str, rows: Sequence[Sequence[Any]]) -> str:
+    filled = ", ".join(f"({', '.join(_literal(value) for value in row)})" for row in rows)
+    return f"create table raw.{table} ({columns})" + (f"; insert into raw.{table} values {filled}" if filled else "")
+
+
+def _literal(value: Any) -> str:
+    return f"[{', '.join(literal(v) for v in value)}]" if isinstance(value, list) else literal(value)
 
 
 def _values(database: Database, receipt: Mapping[str, Any], contract: Contract) -> str:
@@ -160,12 +179,6 @@ def _said(name: str, declared: Mapping[str, Any], dialect: Mapping[str, Any]) ->
 def _day(said: str, declared: Mapping[str, Any]) -> str:
     day = f"cast(try_strptime({said}, {literal(declared.get('format') or '%Y-%m-%d')}) as date)"
     return f"({day} + {int(declared['add_days'])})" if declared.get("add_days") else day
-
-
-def _insert(database: Database, table: str, rows: Sequence[Sequence[Any]]) -> None:
-    if rows:
-        row = f"({', '.join('?' for _ in rows[0])})"
-        database.rows(f"insert into raw.{table} values {', '.join([row] * len(rows))}", [v for r in rows for v in r])
 
 
 def _receipt_row(load: LoadUnderJudgement) -> tuple[Any, ...]:
