@@ -9,7 +9,6 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,8 +35,9 @@ def models(empty_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> C
 @pytest.fixture(scope="module")
 def credit(models: Callable[..., Models]) -> Models:
     return models(
-        "int_attribution__first int_attribution__last int_attribution__linear int_attribution__weights",
-        "int_attribution__paths int_attribution__conversions",
+        "int_attribution__first int_attribution__last int_attribution__linear int_attribution__weights"
+        " int_attribution__booking_credit",
+        "int_attribution__paths int_attribution__conversions int_attribution__bookings",
     )
 
 
@@ -52,7 +52,7 @@ def largest_remainder(whole: int, shares: list[Fraction]) -> list[int]:
 
 CONVERSIONS = st.lists(
     st.tuples(
-        st.one_of(st.none(), st.integers(-(10**14), 10**14)),  # booked cents
+        st.lists(st.integers(-(10**14), 10**14), max_size=2),  # cents of each booking of the win
         st.integers(0, 12),  # touches within the lookback
         st.integers(0, 2),  # touches before it
         st.booleans(),  # somebody is known
@@ -63,9 +63,9 @@ CONVERSIONS = st.lists(
 
 
 @OFTEN
-@given(CONVERSIONS)
+@given(CONVERSIONS, st.lists(st.integers(-(10**14), 10**14), max_size=2))
 def test_credit_is_divided_to_the_last_millionth_and_cent(
-    credit: Models, conversions: list[tuple[int | None, int, int, bool]]
+    credit: Models, conversions: list[tuple[list[int], int, int, bool]], without_a_win: list[int]
 ) -> None:
     paths: Rows = []
     for n, (_, inside, before, known) in enumerate(conversions):
@@ -74,40 +74,57 @@ def test_credit_is_divided_to_the_last_millionth_and_cent(
                 {"conversion_key": f"c{n}", "touch_key": f"t{n}{is_in}{p}", "is_in_lookback": is_in, "position": p, "path_length": length}
                 for p in range(1, (length if known else 0) + 1)
             ]  # fmt: skip
-    converted = [
-        {"conversion_key": f"c{n}", "booked_cents": cents, "unit_key": "u" if known else None}
-        for n, (cents, _, _, known) in enumerate(conversions)
+    converted: Rows = [
+        {"conversion_key": f"c{n}", "unit_key": "u" if known else None} for n, (*_, known) in enumerate(conversions)
     ]
-    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    with credit.over(int_attribution__paths=paths, int_attribution__conversions=converted):
+    bookings: Rows = [
+        {"revenue_key": f"c{n}b{m}", "conversion_key": f"c{n}", "booked_cents": cents}
+        for n, (booked, *_) in enumerate(conversions)
+        for m, cents in enumerate(booked)
+    ]
+    bookings += [
+        {"revenue_key": f"b{m}", "unattributed_reason": "never_won", "booked_cents": cents} for m, cents in enumerate(without_a_win)
+    ]  # fmt: skip
+    weights: dict[tuple[str, str], Rows] = defaultdict(list)
+    credited: dict[tuple[str, str], Rows] = defaultdict(list)
+    with credit.over(
+        int_attribution__paths=paths, int_attribution__conversions=converted, int_attribution__bookings=bookings
+    ):
         for row in sorted(credit.read("int_attribution__weights"), key=lambda r: r["position"]):
-            found[row["model"], row["conversion_key"]].append(row)
-    assert len(found) == 3 * len(conversions), "every conversion is in every model"
+            weights[row["model"], row["conversion_key"]].append(row)
+        for row in credit.read("int_attribution__booking_credit"):
+            credited[row["model"], row["revenue_key"]].append(row)
+    assert len(weights) == 3 * len(conversions), "every conversion is in every model"
+    assert len(credited) == 3 * len(bookings), "every booking is in every model"
 
-    for (model, key), rows in found.items():
-        cents, inside, before, known = conversions[int(key[1:])]
+    for (model, key), rows in weights.items():
+        _, inside, before, known = conversions[int(key[1:])]
         inside, before = (inside, before) if known else (0, 0)
         if not inside:
             reason = "outside_lookback" if before else "no_touch" if known else "no_identity"
-            assert [
-                (r["touch_key"], r["weight_micro"], r["credited_cents"], r["unattributed_reason"]) for r in rows
-            ] == [("-1", 1_000_000, cents, reason)]
+            assert [(r["touch_key"], r["weight_micro"], r["unattributed_reason"]) for r in rows] == [
+                ("-1", 1_000_000, reason)
+            ]
             continue
-        shares = {
-            "first": [Fraction(1)],
-            "last": [Fraction(1)],
-            "linear": [Fraction(1, inside)] * inside,
-        }[model]
-        weights = largest_remainder(1_000_000, shares)
+        shares = [Fraction(1, inside)] * inside if model == "linear" else [Fraction(1)]
         assert [r["position"] for r in rows] == ([inside] if model == "last" else list(range(1, len(shares) + 1)))
-        assert [r["weight_micro"] for r in rows] == weights and sum(weights) == 1_000_000
-        credited = [r["credited_cents"] for r in rows]
-        if cents is None:
-            assert credited == [None] * len(shares)
-        else:
-            parts = largest_remainder(abs(cents), [Fraction(w, 1_000_000) for w in weights])
-            assert credited == [(-1 if cents < 0 else 1) * part for part in parts]
-            assert sum(credited) == cents
+        expected = largest_remainder(1_000_000, shares)
+        assert [r["weight_micro"] for r in rows] == expected and sum(expected) == 1_000_000
+
+    booked = {row["revenue_key"]: row for row in bookings}
+    for (model, key), rows in credited.items():
+        cents, win = booked[key]["booked_cents"], booked[key].get("conversion_key")
+        if win is None:
+            assert [(r["touch_key"], r["credited_cents"], r["unattributed_reason"]) for r in rows] == [
+                ("-1", cents, "never_won")
+            ]
+            continue
+        of = weights[model, win]
+        parts = largest_remainder(abs(cents), [Fraction(r["weight_micro"], 1_000_000) for r in of])
+        assert {r["touch_key"]: r["credited_cents"] for r in rows} == {
+            r["touch_key"]: (-1 if cents < 0 else 1) * part for r, part in zip(of, parts, strict=True)
+        }
+        assert sum(r["credited_cents"] for r in rows) == cents and len(rows) == len(of)
 
 
 # -- spend as it was known ---------------------------------------------------------------------------------------------
