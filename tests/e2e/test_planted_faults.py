@@ -636,6 +636,7 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
         "fct_revenue_share_sums_to_its_booking",
         "fct_revenue_credit_ties_out_by_month",
         "rpt_unit_economics_holds_all_bookings",
+        "rpt_plan_holds_all_bookings",
     ),
     "dim_account_survivors_survive": mart(
         "update marts.dim_account set survivor_account_key = (select min(account_key) from marts.dim_account where account_key <> '-1'"
@@ -744,6 +745,10 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
     "fct_plan_daily_sums_to_its_plan": mart(
         "update marts.fct_plan_daily set day_plan_value = day_plan_value + 0.01 where plan_day_key = (select min(plan_day_key)"
         " from marts.fct_plan_daily where ramp_rate = 1 and metric = 'bookings')"
+    ),
+    "rpt_plan_holds_all_bookings": mart(
+        "update marts.rpt_plan set actual_amount_rc = actual_amount_rc + 0.01 where plan_report_key = (select min(plan_report_key)"
+        " from marts.rpt_plan where owner_type = 'territory')"
     ),
     "rpt_plan_attainment_is_its_ratio": mart(
         "update marts.rpt_plan set attainment = attainment + 0.01 where plan_report_key = (select min(plan_report_key)"

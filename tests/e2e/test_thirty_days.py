@@ -126,19 +126,18 @@ def test_the_thirty_days_had_everything_that_days_bring(month: Month) -> None:
             (select count(*) from spend where known_to <= cast('{as_of(DAYS)}' as timestamp) and still = 1),
             (select count(*) from spend where not is_current and still = 0),
             (select count(*) from spend, first where known_from > seen + interval 1 day and spend_date < cast(seen as date) - 3),
-            (select count(*) from marts.dim_campaign, first where not is_current and known_to > seen),
+            (select count(*) from marts.dim_campaign, first where not is_current and valid_to > seen),
             (select sum(rows_quarantined) from metadata.row_ledger, first where known_at > seen),
             (select sum(rows_deduplicated) from metadata.row_ledger, first where known_at > seen),
             (select sum(rows_rejected) from metadata.row_ledger, first where known_at > seen),
             (select count(*) from marts.fct_revenue, first where is_reversal and booked_at > seen),
             (select count(*) from marts.fct_revenue, first where event_type = 'churn' and booked_at > seen),
-            (select count(*) from marts.fct_funnel_step, first where is_regression and entered_at > seen),
             (select count(*) from marts.fct_funnel_step, first where is_reopen and entered_at > seen),
             (select count(*) from marts.fct_journey, first where cycle_no > 1 and started_at > seen)
         """
     )[0]
     what = (
-        "restated withdrawn late renamed quarantined deduplicated rejected reversed churned regressed reopened returned"
+        "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned"
     )
     assert {name: n for name, n in zip(what.split(), counts, strict=True) if not n} == {}
 
