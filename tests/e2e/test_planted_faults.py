@@ -618,6 +618,7 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
                 "fct_plan_daily",
             ),
             *("fct_journey", "fct_funnel_step", "rpt_plan", "rpt_funnel", "rpt_funnel_activity", "rpt_unit_economics"),
+            "fct_restatement",
         )
     },
     **{
@@ -628,6 +629,10 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
             *("rpt_funnel", "rpt_funnel_activity", "dim_funnel_step", "fct_revenue_share"),
         )
     },
+    "fct_restatement_key_is_unique": doubled("marts.fct_restatement"),
+    "fct_restatement_changes_are_differences": mart(
+        "update marts.fct_restatement set change_amount_rc = change_amount_rc + 0.01"
+    ),
     "fct_plan_key_is_unique": doubled("marts.fct_plan", "fct_plan_daily_sums_to_its_plan"),
     "fct_plan_daily_key_is_unique": doubled("marts.fct_plan_daily", "fct_plan_daily_sums_to_its_plan"),
     "fct_credit_key_is_unique": doubled("marts.fct_credit", "fct_credit_weights_are_whole"),
@@ -709,7 +714,7 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
     "fct_credit_has_touches": mart(
         "update marts.fct_credit set is_attributed = false, touch_date = null where conversion_type = 'won'"
     ),
-    "rpt_unit_economics_has_one_row_per_channel_and_month": mart(
+    "rpt_unit_economics_key_is_unique": mart(
         "insert into marts.rpt_unit_economics select * replace (cast(0 as decimal(18, 6)) as spend_amount_rc,"
         " cast(0 as decimal(18, 6)) as credited_amount_rc, cast(0 as decimal(18, 6)) as credited_leads,"
         " cast(0 as decimal(18, 6)) as credited_deals) from marts.rpt_unit_economics where rowid = 0"
@@ -831,6 +836,7 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "dim_campaign_versions_are_disjoint": copied("marts.dim_campaign", CAMPAIGN, campaign_version_key="'other'"),
     "dim_campaign_has_an_unknown_member": mart("delete from marts.dim_campaign where campaign_key = '-1'"),
     "dim_campaign_holds_no_personal_text": personal("marts.dim_campaign", "campaign_name"),
+    "run_info_key_is_unique": doubled("metadata.run_info", "run_info_has_one_row"),
     "run_info_has_one_row": copied("metadata.run_info", "true", run_id="'other'"),
     "run_info_is_complete": mart("update metadata.run_info set reporting_currency = 'euro'"),
     "run_info_holds_no_personal_text": personal("metadata.run_info", "company"),
@@ -922,18 +928,21 @@ MARTS_FAULTS["quarantine_summary_held_back_spend_is_small"] = replace(
     MARTS_FAULTS["quarantine_summary_held_back_spend_is_small"],
     also=frozenset({"quarantine_summary_nothing_is_held_back"}),
 )
-# One of each kind: an expectation of GX, SQL over a fact, a comparison with what is published, a warning.
+# One of each kind: a check of every table, an expectation of GX, SQL over a fact, a comparison with what is published, a warning.
 THROUGH_THE_CLI = (
     "dim_channel_key_is_unique",
+    "run_info_has_one_row",
     "fct_ad_spend_is_converted_at_its_rate",
     "fct_ad_spend_final_days_are_unchanged",
     "row_ledger_has_no_quarantine",
 )
-# What the sandbox's first day rightly warns of is mended, so that a planted fault stands alone.
+# What the sandbox's first day rightly warns of is mended, so that a planted fault stands alone; and a first day has no
+# change of its own to plant a fault in.
 MEND = """
 update metadata.run_info set run_id = 'planted';
 update marts.fct_opportunity set is_overdue = false;
 update metadata.row_ledger set rows_loaded = rows_loaded + rows_quarantined, rows_quarantined = 0;
+insert into marts.fct_restatement select 'a change', 'spend', 'search_ads', date '2026-03-01', 'late', 0, 5, 5, 'EUR';
 """
 
 
@@ -1114,6 +1123,11 @@ def test_a_published_table_without_expectations_is_red(candidate: Candidate, tmp
     done = replace(candidate.home, project=project).cli("check", "marts", "--run-id", "planted")
     assert done.returncode == 1 and candidate.verdict() == "fail"
     assert "published_table_has_expectations" in done.stderr and "dim_channel" in done.stderr
+    candidate.plant("select 1")
+    project = project_with(tmp_path, lambda e: (e / "marts" / "every_table.yml").unlink())
+    done = replace(candidate.home, project=project).cli("check", "marts", "--run-id", "planted")
+    assert done.returncode == 2 and candidate.verdict() is None
+    assert "marts/every_table.yml:1: is missing" in done.stderr
 
 
 # -- what is usual: the sandbox company's deliveries -----------------------------------------------------------------------

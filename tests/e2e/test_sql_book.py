@@ -407,7 +407,7 @@ def changed(rows: Rows, company: Published) -> None:
     """Each week as the file that readers had the day before says it, and as the file of today does."""
     week = "cast(date_trunc('week', {}) as date)"
     sums = {
-        "Ad spend": f"select {week.format('spend_date')} as week_start_date, sum(spend_amount_rc) as amount from marts.fct_ad_spend"
+        "Spend": f"select {week.format('spend_date')} as week_start_date, sum(spend_amount_rc) as amount from marts.fct_ad_spend"
         " where is_current group by all",
         "Bookings": f"select {week.format('booked_date')} as week_start_date, sum(booked_amount_rc) as amount from marts.fct_revenue"
         " where is_booking group by all",

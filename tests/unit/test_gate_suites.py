@@ -67,22 +67,22 @@ def problems_of(tmp_path: Path, **files: str) -> list[str]:
     ],
 )
 def test_a_mistake_is_reported_with_its_line(tmp_path: Path, checks: str, line: int, words: str) -> None:
-    problems = problems_of(tmp_path, marts_a=f"table: a\nchecks:{checks}")
+    problems = problems_of(tmp_path, marts_a=f"table: a\nchecks:{checks}\nkey: k\n")
     assert any(words in problem and problem.startswith(f"marts/a.yml:{line}:") for problem in problems), problems
 
 
 def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     problems = problems_of(
         tmp_path,
-        marts_a="table: a\nchecks:" + check(severity="bad") + check(id="two", owner="bad"),
-        marts_b="table: b\nchecks:" + check(id="three").replace("    fix: nothing to do about it\n", ""),
+        marts_a="table: a\nkey: k\nchecks:" + check(severity="bad") + check(id="two", owner="bad"),
+        marts_b="table: b\nkey: k\nchecks:" + check(id="three").replace("    fix: nothing to do about it\n", ""),
         raw_c="contract: other\nchecks:" + check(id="two"),
         raw_d="contract: d\nchecks: [",
         raw_e="contract: e\nchecks: []\n",
     )
     assert [problem.split(":")[0] for problem in problems] == [
         "raw/c.yml", "raw/d.yml", "raw/e.yml", "marts/a.yml", "marts/a.yml", "marts/a.yml", "marts/b.yml",
-        "raw/every_contract.yml",
+        "raw/every_contract.yml", "marts/every_table.yml",
     ]  # fmt: skip
     assert any("the id two is already used in raw/c.yml:3" in problem for problem in problems)
 
@@ -111,6 +111,64 @@ def test_the_checks_of_every_contract_cannot_be_missing_or_stand_elsewhere(tmp_p
     problems = problems_of(tmp_path, raw_all='contract: "*"\nchecks:' + check())
     assert problems[0] == "raw/all.yml:1: the file is called all but speaks of every contract"
     assert problems[1].startswith("raw/every_contract.yml:1: is missing")
+
+
+EVERY = {"raw_every_contract": 'contract: "*"\nchecks:' + check(id="common")}
+SHARED = 'table: "*"\nchecks:' + check(
+    id="is_sound", severity="block", what="sql: select 1 from {table} where {key} is null"
+)
+
+
+def test_the_checks_of_every_table_are_checks_of_each(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "marts").mkdir()
+    (tmp_path / "raw" / "every_contract.yml").write_text(EVERY["raw_every_contract"])
+    (tmp_path / "marts" / "every_table.yml").write_text(SHARED)
+    (tmp_path / "marts" / "a.yml").write_text("table: a\nkey: a_key\n")
+    (tmp_path / "marts" / "b.yml").write_text(
+        "table: b\nkey: x || y\nempty_is_legal: true\nchecks:" + check(id="b_own")
+    )
+    suites = load_suites(tmp_path).marts
+    assert {name: [c.id for c in suite.checks] for name, suite in suites.items()} == {
+        "a": ["a_is_sound"], "b": ["b_is_sound", "b_own"],
+    }  # fmt: skip
+    [a], [b, _] = suites["a"].checks, suites["b"].checks
+    assert a.select("marts.a", "''") == "select 1 from marts.a where a_key is null"
+    assert b.select("marts.b", "''") == "select 1 from marts.b where x || y is null"
+    assert (a.empty_is_legal, b.empty_is_legal, a.severity) == (False, True, "block")
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (
+            {"marts_a": "table: a\nkey: k\n"},
+            "marts/every_table.yml:1: is missing: without it no published table is searched",
+        ),
+        ({"marts_all": SHARED}, "marts/all.yml:1: the file is called all but speaks of every table"),
+        ({"marts_every_table": 'table: "*"\n'}, "marts/every_table.yml:1: checks: Field required"),
+        (
+            {"marts_every_table": 'table: "*"\nchecks: []\n'},
+            "marts/every_table.yml:2: checks: List should have at least 1 item",
+        ),
+        ({"marts_every_table": SHARED, "marts_a": "table: a\n"}, "marts/a.yml:1: key: Field required"),
+        (
+            {"marts_every_table": SHARED, "marts_a": "table: a\nkey: k\nchecks:" + check(id="a_is_sound")},
+            "marts/a.yml:4: the id a_is_sound is that of a check of every table",
+        ),
+        (
+            {
+                "marts_every_table": SHARED,
+                "raw_leads": "contract: leads\nchecks:" + check(id="x", what="sql: select {key}"),
+            },
+            "raw/leads.yml:8: `sql:` uses {key}, and no `key:` is said",
+        ),
+    ],
+)
+def test_a_mistake_about_the_checks_of_every_table_is_named(
+    tmp_path: Path, files: dict[str, str], problem: str
+) -> None:
+    assert any(p.startswith(problem) for p in problems_of(tmp_path, **EVERY, **files))
 
 
 def test_a_file_of_an_unknown_contract_is_a_mistake(tmp_path: Path) -> None:

@@ -32,12 +32,12 @@ Severity = Literal["block", "quarantine", "warn"]
 Owner = Literal["sales", "marketing", "finance", "operations", "data", "source"]
 Gate = Literal["raw", "marts"]
 
-# The contract that stands for all of them, and the name of its file.
+# What stands for every contract (raw) or every published table (marts), and the name of its file.
 EVERY = "*"
-EVERY_FILE = "every_contract"
+EVERY_FILE: dict[Gate, str] = {"raw": "every_contract", "marts": "every_table"}
 
 MAX_BYTES = 256 * 1024
-BUILT_IN = frozenset({"table", "text"})
+BUILT_IN = frozenset({"table", "text", "key"})
 # What the run tells the marts gate, as tables: name, columns, types.
 FROM_RUN = {
     "previous_final_spend": {
@@ -107,7 +107,7 @@ class Check(BaseModel):
         """
         if self.expectation is not None:
             return NAMED[self.expectation].sql(table, self.kwargs)
-        known = {"table": table, "text": text} | {
+        known = {"table": table, "text": text, "key": self.key or "null"} | {
             name: format(Decimal(str(value)), "f") for name, value in self.params.items()
         }
         if self.from_run is not None:
@@ -149,13 +149,16 @@ def _check_expectation(expectation: str, kwargs: Mapping[str, object], params: M
         raise _mistake(f"{expectation} does not take kwargs: {name}")
 
 
+Subject = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]*)$", max_length=100)]
+
+
 class SuiteFile(BaseModel):
     """One file of expectations: of a published table, or of the loads of a contract or a source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    table: Name | None = None
-    contract: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]*)$", max_length=100)] | None = None
+    table: Subject | None = None
+    contract: Subject | None = None
     source: Name | None = None
     key: str | None = None
     empty_is_legal: bool = False
@@ -165,9 +168,18 @@ class SuiteFile(BaseModel):
     def _one_subject(self) -> Self:
         if len([s for s in (self.table, self.contract, self.source) if s]) != 1:
             raise _mistake("say exactly one of `table:`, `contract:`, `source:`")
-        if not self.empty_is_legal and all(check.empty_is_legal for check in self.checks):
+        if not self.empty_is_legal and self.checks and all(check.empty_is_legal for check in self.checks):
             raise _mistake("every check accepts an empty table: one must not, or the file says `empty_is_legal: true`")
         return self
+
+    def shared(self, every: Sequence[Check]) -> tuple[Check, ...]:
+        """The checks of every table as checks of this one, under ids of its own."""
+        return tuple(
+            check.model_copy(
+                update={"id": f"{self.name}_{check.id}", "key": self.key, "empty_is_legal": self.empty_is_legal}
+            )
+            for check in every
+        )
 
     @property
     def resolved(self) -> tuple[Check, ...]:
@@ -186,6 +198,13 @@ class SuiteFile(BaseModel):
     def name(self) -> str:
         """The table, contract or source."""
         return self.table or self.contract or self.source or ""
+
+
+class TableFile(SuiteFile):
+    """The file of a published table: its key, and what is special to it beyond the checks of every table."""
+
+    key: str
+    checks: list[Check] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -224,16 +243,31 @@ def load_suites(expectations: Path, contracts: Collection[str] | None = None) ->
         raise ConfigError("there are no expectations here", str(expectations), do)
     problems: list[str] = []
     seen: dict[str, str] = {}
-    found: dict[Gate, dict[str, Suite]] = {"raw": {}, "marts": {}}
+    found: dict[Gate, dict[str, SuiteFile]] = {"raw": {}, "marts": {}}
     for gate, path in _files(expectations):
-        suite = _load_file(gate, path, expectations, problems, seen, contracts)
-        if suite is not None:
-            found[gate][suite.name] = suite
-    if not (expectations / "raw" / f"{EVERY_FILE}.yml").is_file():
-        problems.append(f"raw/{EVERY_FILE}.yml:1: is missing: without it a load of most contracts meets no check")
+        file = _load_file(gate, path, expectations, problems, seen, contracts)
+        if file is not None:
+            found[gate][file.name] = file
+    for gate, without in (("raw", "a load of most contracts"), ("marts", "no published table")):
+        _note_missing(expectations, gate, without, problems)
+    tables = found["marts"]
+    every = tables.pop(EVERY, None)
+    shared = {name: file.shared(every.checks) for name, file in tables.items()} if every else {}
+    ids = [check.id for checks in shared.values() for check in checks]
+    problems += [f"{seen[name]}: the id {name} is that of a check of every table" for name in ids if name in seen]
     if problems:
         raise ConfigError(problems, str(expectations), "mend these lines; expectations/README.md has the format")
-    return Suites(found["raw"], found["marts"])
+    raw = {name: Suite(name, file.resolved) for name, file in found["raw"].items()}
+    return Suites(raw, {name: Suite(name, (*shared.get(name, ()), *file.resolved)) for name, file in tables.items()})
+
+
+def _note_missing(expectations: Path, gate: Gate, without: str, problems: list[str]) -> None:
+    """The file of the shared checks must be there; the marts gate needs it as soon as it has any file."""
+    path = expectations / gate / f"{EVERY_FILE[gate]}.yml"
+    if path.is_file() or (gate == "marts" and not any((expectations / gate).glob("*.y*ml"))):
+        return
+    meets = "meets no check" if gate == "raw" else "is searched for personal text and doubled rows"
+    problems.append(f"{gate}/{path.name}:1: is missing: without it {without} {meets}")
 
 
 def _files(expectations: Path) -> Iterator[tuple[Gate, Path]]:
@@ -250,30 +284,36 @@ def _load_file(
     problems: list[str],
     seen: dict[str, str],
     contracts: Collection[str] | None,
-) -> Suite | None:
+) -> SuiteFile | None:
     shown = path.relative_to(root).as_posix()
     tree = _parse(path, shown, problems)
     if tree is None:
         return None
     _note_duplicate_ids(tree, shown, problems, seen)
+    of_a_table = gate == "marts" and tree.get("table") != EVERY
     try:
-        file = SuiteFile.model_validate(_plain(tree))
+        file = (TableFile if of_a_table else SuiteFile).model_validate(_plain(tree))
     except ValidationError as error:
         problems.extend(_describe(item, tree, shown) for item in error.errors())
         return None
     if (gate == "marts") != (file.table is not None):
         problems.append(f"{shown}:1: a file in {gate}/ says `{'table' if gate == 'marts' else 'contract'}:`")
-    if path.stem != (EVERY_FILE if file.name == EVERY else file.name):
-        subject = "every contract" if file.name == EVERY else file.name
+    if path.stem != (EVERY_FILE[gate] if file.name == EVERY else file.name):
+        subject = EVERY_FILE[gate].replace("_", " ") if file.name == EVERY else file.name
         problems.append(f"{shown}:1: the file is called {path.stem} but speaks of {subject}")
     if file.contract not in (None, EVERY) and contracts is not None and file.contract not in contracts:
         line = _line(tree, ["contract"])
         problems.append(f"{shown}:{line}: there is no contract {file.contract}: these checks would never run")
     for number, check in enumerate(file.checks):
+        keyless = "{key}" in (check.sql or "") and not (check.key or file.key)
+        if keyless and (gate, file.name) != ("marts", EVERY):
+            problems.append(
+                f"{shown}:{_line(tree, ['checks', number, 'sql'])}: `sql:` uses {{key}}, and no `key:` is said"
+            )
         if gate == "marts" and check.owner == "source":
             line = _line(tree, ["checks", number, "owner"])
             problems.append(f"{shown}:{line}: `owner: source` belongs to raw/: a published table has many sources")
-    return Suite(file.name, file.resolved)
+    return file
 
 
 def _parse(path: Path, shown: str, problems: list[str]) -> Any:

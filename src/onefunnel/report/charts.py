@@ -83,17 +83,24 @@ def _svg(chart: Any, height: int) -> str:
         chart.properties(width=980, height=height, background="transparent")
         .configure_view(stroke=None)
         .configure_axis(
-            labelColor=INK, titleColor=INK, gridColor="#8884", domainColor="#8886", tickColor="#8886",
+            labelColor=INK, titleColor=INK, domainColor="#8886", tickColor="#8886",
             labelFont=FONT, titleFont=FONT, labelFontSize=12, titleFontSize=12, titleFontWeight="normal",
         )
     )  # fmt: skip
     return str(vl_convert.vegalite_to_svg(drawn.to_dict()))
 
 
+# Amounts as people say them: 0, 40k, 40M, 40bn; SI would write 40G.
+_SAID = "datum.value == 0 ? '0' : replace(replace(datum.label, 'G', 'bn'), 'T', 'tn')"
+
+
 def _amount_axis(title: str, **options: Any) -> Any:
     import altair as alt
 
-    return alt.Y("amount:Q", axis=alt.Axis(title=title, format="~s", tickCount=5, titlePadding=14), **options)
+    # where amounts fall below zero, the line that they hang from is the strong one
+    zero = alt.condition("datum.value == 0", alt.value("#888c"), alt.value("#8884"))
+    axis = alt.Axis(title=title, format="~s", labelExpr=_SAID, gridColor=zero, tickCount=5, titlePadding=14)
+    return alt.Y("amount:Q", axis=axis, **options)
 
 
 def _month_axis(labels: Sequence[str]) -> Any:

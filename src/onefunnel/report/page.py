@@ -50,6 +50,7 @@ def context(answers: Mapping[str, list[Row]], manifest: Mapping[str, Any]) -> di
     run = answers["run"][0] if answers["run"] else {}
     zone = run.get("reporting_time_zone")
     currency = str(run.get("reporting_currency") or "")
+    sources = [sections.source_row(row, run.get("as_of")) for row in answers["source_freshness"]]
     return {
         "company": run.get("company") or "This company",
         "currency": currency,
@@ -64,9 +65,10 @@ def context(answers: Mapping[str, list[Row]], manifest: Mapping[str, Any]) -> di
         "changes": sections.changes(answers["changes_since_the_version_before"], run),
         "total": answers["spend_total"][0],
         "channels": sections.channel_table(answers["spend_by_channel_and_month"], currency, run.get("as_of")),
-        "sources": [sections.source_row(row, run.get("as_of")) for row in answers["source_freshness"]],
+        "sources": sources,
+        "late": [source for source in sources if not source["is_well"]],
         "reconciliation": answers["reconciliation"],
-        "quarantine": answers["quarantine_summary"],
+        "quarantine": sections.quarantine(answers["quarantine_summary"]),
         "query": {query.id: query for query in queries.ALL},
     }
 

@@ -413,106 +413,44 @@ CHANGES = Query(
     "data",
     "Ad spend and bookings of each month as the readers of the version before saw them and as they are now. New day: a day that "
     "the source had not reported on. Late: it belongs to a day that had been reported, and came, or got its exchange rate, "
-    "afterwards. Restated: the platform changed a day that was still open. Corrected: it changed a day that was final. Rate: the "
-    "same spend at another exchange rate. Of bookings the file keeps only the latest delivery: one that finance delivered "
-    "again, changed or not, counts as late, and a withdrawn one cannot be seen.",
+    "afterwards. Restated: the source changed or withdrew what it had delivered. Corrected: a platform changed a day that was "
+    "final. Rate: the same amount at another exchange rate.",
     """
-with run as (
-    select as_of, previous_as_of from metadata.run_info
-    where previous_as_of < as_of
-),
-
-known_spend as (
-    select spend.*, spend.known_from <= run.previous_as_of and spend.known_to > run.previous_as_of as was_current
-    from marts.fct_ad_spend as spend
-    cross join run
-),
-
--- the two versions of each row side by side; a row that only moved to another channel has not changed
-spend_rows as (
+with changes as (
     select
-        source_system, stream, ad_account_id, level, campaign_id, ad_group_id, ad_id, currency, spend_date,
-        sum(spend_amount) filter (where was_current) as before_amount,
-        sum(spend_amount) filter (where is_current) as amount,
-        sum(spend_amount_rc) filter (where was_current) as before_amount_rc,
-        sum(spend_amount_rc) filter (where is_current) as amount_rc
-    from known_spend
-    where was_current or is_current
+        metric,
+        date_trunc('month', amount_date)::date as month_start_date,
+        sum(change_amount_rc) as change_rc,
+        sum(change_amount_rc) filter (where cause = 'new_day') as new_day_rc,
+        sum(change_amount_rc) filter (where cause = 'late') as late_rc,
+        sum(change_amount_rc) filter (where cause = 'restated') as restated_rc,
+        sum(change_amount_rc) filter (where cause = 'corrected') as corrected_rc,
+        sum(change_amount_rc) filter (where cause = 'rate') as rate_rc
+    from marts.fct_restatement
     group by all
 ),
 
-reported as (
-    select
-        source_system,
-        max(spend_date) filter (where was_current) as last_date
-    from known_spend
-    group by source_system
-),
-
--- what was final for the readers of the version before
-final as (
-    select status.source_system, status.is_final_until - (run.as_of::date - run.previous_as_of::date)::integer as final_until
-    from metadata.dq_status as status
-    cross join run
-    where status.mart = 'fct_ad_spend'
-),
-
-spend as (
-    select
-        'Ad spend' as metric,
-        spend_rows.spend_date as day,
-        spend_rows.before_amount_rc,
-        spend_rows.amount_rc,
-        case
-            when spend_rows.before_amount_rc is not distinct from spend_rows.amount_rc then null
-            when spend_rows.before_amount is null and (reported.last_date is null or spend_rows.spend_date > reported.last_date) then 'new day'
-            when spend_rows.before_amount is null then 'late'
-            when spend_rows.before_amount = spend_rows.amount then 'rate'
-            when spend_rows.spend_date <= final.final_until then 'corrected'
-            else 'restated'
-        end as cause
-    from spend_rows
-    inner join reported using (source_system)
-    left join final using (source_system)
-),
-
-bookings as (
-    select
-        'Bookings' as metric,
-        revenue.booked_date as day,
-        case when loads.known_at <= run.previous_as_of then revenue.booked_amount_rc end as before_amount_rc,
-        revenue.booked_amount_rc as amount_rc,
-        case
-            when loads.known_at <= run.previous_as_of then null
-            when revenue.booked_at > run.previous_as_of then 'new day'
-            else 'late'
-        end as cause
-    from marts.fct_revenue as revenue
-    inner join metadata.row_ledger as loads on revenue._load_id = loads.load_id
-    cross join run
-    where revenue.is_booking
-),
-
 amounts as (
-    select *, coalesce(amount_rc, 0) - coalesce(before_amount_rc, 0) as change_rc
-    from (select * from spend union all select * from bookings) as both_metrics
+    select 'spend' as metric, date_trunc('month', spend_date)::date as month_start_date, sum(spend_amount_rc) as amount_rc
+    from marts.fct_ad_spend
+    where is_current
+    group by all
+    union all
+    select 'bookings' as metric, date_trunc('month', booked_date)::date as month_start_date, sum(booked_amount_rc) as amount_rc
+    from marts.fct_revenue
+    where is_booking
+    group by all
 )
 
 select
-    metric,
-    date_trunc('month', day)::date as month_start_date,
-    coalesce(sum(before_amount_rc), 0) as before_amount_rc,
-    coalesce(sum(amount_rc), 0) as amount_rc,
-    sum(change_rc) as change_rc,
-    sum(change_rc) filter (where cause = 'new day') as new_day_rc,
-    sum(change_rc) filter (where cause = 'late') as late_rc,
-    sum(change_rc) filter (where cause = 'restated') as restated_rc,
-    sum(change_rc) filter (where cause = 'corrected') as corrected_rc,
-    sum(change_rc) filter (where cause = 'rate') as rate_rc
-from amounts
-group by metric, date_trunc('month', day)
-having count(cause) > 0
-order by metric, month_start_date desc
+    case changes.metric when 'spend' then 'Ad spend' else 'Bookings' end as metric_name,
+    changes.month_start_date,
+    coalesce(amounts.amount_rc, 0) - changes.change_rc as before_amount_rc,
+    coalesce(amounts.amount_rc, 0) as amount_rc,
+    changes.change_rc, changes.new_day_rc, changes.late_rc, changes.restated_rc, changes.corrected_rc, changes.rate_rc
+from changes
+left join amounts using (metric, month_start_date)
+order by metric_name, month_start_date desc
 """,
 )
 
@@ -520,12 +458,20 @@ SOURCES = Query(
     "source_freshness",
     "data",
     "For each source: the last day that its data is about, how many days old that may be by the source's declared rhythm "
-    "(`fresh_within_days` in pipeline.yml), and the day up to which its numbers no longer change. A source whose last day is "
-    "older than its rhythm allows is late.",
+    "(`fresh_within_days` in pipeline.yml), the day up to which its numbers no longer change, and the tables that it feeds. A source "
+    "whose last day is older than its rhythm allows is late. Sources of lists alone are about no day.",
     """
-select distinct
-    source_system, owner, source_max_date, fresh_within_days, stale_since, is_final_until, is_never_delivered
+select
+    source_system,
+    any_value(owner) as owner,
+    max(source_max_date) as source_max_date,
+    min(fresh_within_days) as fresh_within_days,
+    min(stale_since) as stale_since,
+    max(is_final_until) as is_final_until,
+    bool_and(is_never_delivered) as is_never_delivered,
+    string_agg(mart, ', ' order by mart) as feeds
 from metadata.dq_status
+group by source_system
 order by source_system
 """,
 )
@@ -534,15 +480,18 @@ RECONCILIATION = Query(
     "reconciliation",
     "data",
     "What a second, independent reader added up in the delivered files, against what the reports contain and what is "
-    "named as left out, currency by currency. The difference must be zero to the last decimal. `unknown` are amounts whose "
-    "word for the currency is none; they wait in quarantine. Streams that carry no money are left out.",
+    "named as left out, currency by currency: ad spend, bookings, and the amounts of opportunities. The difference must be zero to the "
+    "last decimal. Held back is money that waits for an exchange rate, or that is booked after the moment of the run. `unknown` are "
+    "amounts whose word for the currency is none; they wait in quarantine. Streams that carry no money are left out.",
     """
 select
-    source_system, stream, currency, measure, control_amount, fact_amount, held_amount, quarantined_amount,
+    case measure when 'spend_amount' then 'Ad spend' when 'booked_amount' then 'Bookings' when 'opportunity_amount' then 'Opportunities' else measure end
+        as measure_name,
+    source_system, stream, currency, control_amount, fact_amount, held_amount, quarantined_amount,
     deduplicated_amount + repeated_by_level_amount as repeated_amount, difference
 from metadata.reconciliation
 where measure = 'spend_amount' or control_amount <> 0 or fact_amount <> 0 or difference <> 0
-order by measure, source_system, stream, currency
+order by measure_name, source_system, stream, currency
 """,
 )
 
@@ -550,7 +499,7 @@ QUARANTINE = Query(
     "quarantine_summary",
     "data",
     "Rows that could not be used, by reason, with the money that they carry in its own currency. `missing_fx_rate` is "
-    "spend that is held back until its exchange rate arrives.",
+    "money that is held back until its exchange rate arrives.",
     """
 select source_system, stream, reason, quarantined_rows, amount, currency
 from metadata.quarantine_summary

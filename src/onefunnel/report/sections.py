@@ -18,6 +18,7 @@ from onefunnel.report.written import day, money, months, percent, text
 
 LONGEST_FIGURE = 10**9  # from here on a table is in thousands, so that all of its columns stay in sight
 MAX_CHANGES = 24
+MAX_QUARANTINE = 15
 WINDOWS = {1: "Twelve full months", 2: "Last full quarter", 3: "Last full month"}
 CONVERSIONS = {"lead": "Leads", "won": "Won deals"}
 MEASURES = {
@@ -98,10 +99,19 @@ def funnel(rows: list[Row]) -> dict[str, Any] | None:
         return None
     steps = [row | {"bar": _share_of(row["reached_journeys"], largest)} for row in rows]
     first = rows[0]
+    agreements = sorted({(row["agreed_by_role"], row["agreed_on"]) for row in rows}, key=str)
     return {
         "steps": steps,
         "latest": months(first["from_date"], first["until_date"]),
         "before": months(first["before_date"], first["from_date"]),
+        "agreements": [
+            {
+                "role": role,
+                "on": on,
+                "steps": [r["step_name"] for r in rows if (r["agreed_by_role"], r["agreed_on"]) == (role, on)],
+            }
+            for role, on in agreements
+        ],
     }
 
 
@@ -151,11 +161,14 @@ def plan(answers: Answers, currency: str) -> dict[str, Any] | None:
             "title": months(of[0]["period_start"], of[0]["period_end"]),
             "is_complete": of[0]["is_complete_period"],
             "rows": of,
+            "has_plan": any(row["basis"] for row in of),
+            "has_team_plans": any(_team_plans(row) for row in of),
         }
         for _, of in _grouped(nodes, lambda row: row["period_start"])
     ]
     return {
         "months": months_shown,
+        "has_plan": any(row["basis"] for row in months_shown),
         "total": next((row for row in rows if row["is_total"]), None),
         "svg": charts.bookings_by_month(booked[::-1], currency) if booked else "",
         "quarters": quarters,
@@ -171,13 +184,14 @@ def gap_in_words(row: Row) -> str:
     """Which team plans more; the sign alone would have to be explained."""
     gap = row["alignment_gap_amount_rc"]
     if gap is None:
-        return "one plan is missing" if _has_one_plan(row) else "no plans"
+        return "one plan is missing" if _team_plans(row) else "neither team plans"
     if gap == 0:
         return "both plan the same"
     return f"{'sales' if gap > 0 else 'marketing'} plans more"
 
 
-def _has_one_plan(row: Row) -> bool:
+def _team_plans(row: Row) -> bool:
+    """At least one of the two teams has a plan for the node."""
     return row["plan_sales_amount_rc"] is not None or row["plan_marketing_amount_rc"] is not None
 
 
@@ -261,6 +275,11 @@ def source_row(row: Row, as_of: dt.datetime | None) -> Row:
     last = row["source_max_date"]
     lag = (as_of.date() - last).days if as_of and last else None
     return row | {"state": state, "is_well": is_well, "lag": lag}
+
+
+def quarantine(rows: list[Row]) -> dict[str, Any]:
+    """The largest groups of rows that are not in the reports, and how many groups more there are."""
+    return {"rows": rows[:MAX_QUARANTINE], "more": max(0, len(rows) - MAX_QUARANTINE)}
 
 
 def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> Sequence[tuple[Any, list[Row]]]:

@@ -7,6 +7,8 @@ spend as (
 
 bookings as (
     select currency, booked_date as wanted_on from {{ ref('int_revenue__events') }}
+    union
+    select currency, booked_date as wanted_on from {{ ref('int_revenue__events_before') }}
 ),
 
 opportunities as (

@@ -13,6 +13,7 @@
         'revenue_events', 'opportunities', 'opportunity_changes', 'accounts', 'products', 'users', 'territory_assignments', 'fx_rates',
     ],
     'fct_revenue_share': ['revenue_events', 'opportunity_splits', 'opportunities', 'opportunity_changes', 'users', 'fx_rates'],
+    'fct_restatement': ['performance_daily', 'revenue_events', 'fx_rates'],
     'fct_plan': ['plan_values', 'budgets', 'users', 'territories', 'fx_rates'],
     'fct_plan_daily': ['plan_values', 'budgets', 'users', 'territory_assignments', 'holidays', 'working_hours', 'fx_rates'],
     'rpt_plan': [
