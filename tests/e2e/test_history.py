@@ -197,7 +197,7 @@ def test_a_full_refresh_equals_every_step_that_led_there(tmp_path: Path, days: i
             way.retried_extract()
         way.put(day)
         way.run()
-        if nth % 4 == 3:  # a correction of a correction: the wrong version comes back, accepted, then the right one
+        if nth % 4 == 2:  # a correction of a correction: the wrong version comes back, accepted, then the right one
             way.put(day, "wrong")
             way.retried_extract()
             world.judge(home)

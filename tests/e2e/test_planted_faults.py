@@ -851,7 +851,9 @@ MARTS_FAULTS: dict[str, MartsFault] = {
     "dq_status_holds_no_personal_text": personal("metadata.dq_status", "owner"),
     "dq_check_history_key_is_unique": doubled("metadata.dq_check_history"),
     "dq_check_history_keys_are_filled": mart("update metadata.dq_check_history set gate = null where rowid = 0"),
-    "dq_check_history_states_are_known": mart("update metadata.dq_check_history set state = 'skipped' where rowid = 0"),
+    "dq_check_history_states_are_known": mart(
+        "update metadata.dq_check_history set state = 'nobody knows' where rowid = 0"
+    ),
     "dq_check_history_holds_no_personal_text": personal("metadata.dq_check_history", "observed"),
     "metric_definitions_key_is_unique": doubled("metadata.metric_definitions"),
     "metric_definitions_are_complete": mart("update metadata.metric_definitions set description = ' ' where rowid = 0"),

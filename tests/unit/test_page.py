@@ -506,7 +506,8 @@ def test_a_company_without_plans_has_no_empty_columns(tmp_path: Path) -> None:
         tmp_path,
         COMPANY + """update marts.rpt_plan set quota_amount_rc = null, target_amount_rc = null, attainment_denominator_rc = null,
             attainment_numerator_rc = null, attainment = null, pace = null, plan_sales_amount_rc = null, plan_marketing_amount_rc = null,
-            agreed_amount_rc = null, alignment_gap_amount_rc = null, alignment_gap_rate = null, is_unsigned = false;""",
+            agreed_amount_rc = null, alignment_gap_amount_rc = null, alignment_gap_rate = null, is_unsigned = false,
+            assigned_quota_amount_rc = null;""",
     )  # fmt: skip
     plan = page.text.split("Revenue against plan")[1].split("What changed")[0].split("How this is computed")[0]
     assert (
@@ -557,9 +558,9 @@ insert into metadata.reconciliation values
     ('crm', 'orders', 'BRL', 'booked_amount', 10, 9, 1, 0, 0, 0, 0), ('crm', 'quotas', 'BRL', 'plan_value', 7, 7, 0, 0, 0, 0, 0);""",
     )
     assert page.text.count("crm up to date 4 Jan 2026 1 3 – sales") == 1, "once, however many marts it feeds"
-    assert "crm orders bookings BRL 10.00 9.00 1.00 0.00 0.00 0.00" in page.text
-    assert "crm quotas plans and budgets BRL 7.00 7.00 0.00 0.00 0.00 0.00" in page.text
-    assert "crm deals" not in page.text, "deals without an amount carry no money"
+    assert "Bookings crm orders BRL 10.00 9.00 1.00 0.00 0.00 0.00" in page.text
+    assert "Plans and budgets crm quotas BRL 7.00 7.00 0.00 0.00 0.00 0.00" in page.text
+    assert "Opportunities crm deals" not in page.text, "deals without an amount carry no money"
     assert "No spend is recorded" not in page.text
 
 

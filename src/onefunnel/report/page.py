@@ -14,7 +14,6 @@ _TEMPLATES = Path(__file__).parent
 _FILTERS = {
     "text": written.text, "money": written.money, "signed": written.signed, "percent": written.percent,
     "signed_percent": written.signed_percent, "count": written.count, "day": written.day, "gap_in_words": sections.gap_in_words,
-    "measure": sections.measure,
 }  # fmt: skip
 
 

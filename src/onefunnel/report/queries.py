@@ -485,7 +485,8 @@ RECONCILIATION = Query(
     "amounts whose word for the currency is none; they wait in quarantine. Streams that carry no money are left out.",
     """
 select
-    case measure when 'spend_amount' then 'Ad spend' when 'booked_amount' then 'Bookings' when 'opportunity_amount' then 'Opportunities' else measure end
+    case measure when 'spend_amount' then 'Ad spend' when 'booked_amount' then 'Bookings' when 'opportunity_amount' then 'Opportunities'
+        when 'plan_value' then 'Plans and budgets' else measure end
         as measure_name,
     source_system, stream, currency, control_amount, fact_amount, held_amount, quarantined_amount,
     deduplicated_amount + repeated_by_level_amount as repeated_amount, difference

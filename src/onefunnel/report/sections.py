@@ -21,13 +21,6 @@ MAX_CHANGES = 24
 MAX_QUARANTINE = 15
 WINDOWS = {1: "Twelve full months", 2: "Last full quarter", 3: "Last full month"}
 CONVERSIONS = {"lead": "Leads", "won": "Won deals"}
-MEASURES = {
-    "spend_amount": "ad spend",
-    "booked_amount": "bookings",
-    "opportunity_amount": "opportunities",
-    "plan_value": "plans and budgets",
-}
-
 Answers = Mapping[str, list[Row]]
 
 
@@ -173,11 +166,6 @@ def plan(answers: Answers, currency: str) -> dict[str, Any] | None:
         "svg": charts.bookings_by_month(booked[::-1], currency) if booked else "",
         "quarters": quarters,
     }
-
-
-def measure(name: str) -> str:
-    """What a reconciled amount is, in words."""
-    return MEASURES.get(name, text(name))
 
 
 def gap_in_words(row: Row) -> str:
