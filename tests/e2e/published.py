@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import duckdb
 import pytest
 import world
-from conftest import Home
+from conftest import Home, made_once
 
+from onefunnel.sandbox import PUBLIC_TOKEN_KEY
 from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.company import Company
 
 DAYS = (1, 2)
+SCALE = 0.2
 Row = dict[str, object]
 
 
@@ -44,17 +45,17 @@ class Published:
         return value
 
 
-@cache
-def _build(factory: pytest.TempPathFactory) -> Published:
-    company = Company(scale=0.2, business=True)
-    home = world.company_home(factory.mktemp("published") / "home")
+def _publish(folder: Path) -> None:
+    company = Company(scale=SCALE, business=True)
+    home = world.company_home(folder / "home")
     for day in DAYS:
         world.deliver(home, company, day)
         home.ok("run", "--run-id", f"day{day}", "--as-of", world.instant(company, day))
-    return Published(home, company.business_truth(DAYS[-1]))
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """The one company of the session; building it runs the whole command line twice."""
-    return _build(tmp_path_factory)
+    """The one company of the test run; making it runs the whole command line twice."""
+    home = made_once(tmp_path_factory, "published", _publish) / "home"
+    truth = Company(scale=SCALE, business=True).business_truth(DAYS[-1])
+    return Published(Home(home, extra={"ONEFUNNEL_TOKEN_KEY": PUBLIC_TOKEN_KEY}), truth)
