@@ -58,8 +58,22 @@ def test_a_run_without_new_data_changes_no_mart(first_day: Home, copy: Home) -> 
     found = world.extract(copy, "again", FIRST)
     assert {x["note"] for x in found} == {"nothing new"}
     assert {x["load_id"] for x in found} == {None}
-    done = world.build(copy, "again", FIRST)
+    red = {
+        "severity": "block",
+        "owner": "data",
+        "state": "skipped",
+        "check_id": "dim_rep_is_sound",
+        "subject": "dim_rep",
+    }
+    with world.installation(
+        copy
+    ) as here:  # a build that broke off: what it was not asked is history, and no fault of this one
+        here.ledger.record_checks("again", "build", [red])
+        here.ledger.finish_run("again", "failed")
+    done = world.build(copy, "later", FIRST)
     assert (done["full_refresh"], done["new_loads"]) == (False, 0)
+    verdicts = world.ask(world.warehouse(copy), "select state from metadata.dq_check_history where run_id = 'again'")
+    assert verdicts == [("skipped",)]
     world.assert_same(world.export(world.warehouse(first_day)), world.export(world.warehouse(copy)))
 
 
