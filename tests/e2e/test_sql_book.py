@@ -211,10 +211,12 @@ def budget(rows: Rows, company: Published) -> None:
 
 def models(rows: Rows, company: Published) -> None:
     inside = [c for c in company.truth.conversions.values() if "2025-04" <= month_of(c.at) <= "2026-03"]
+    ids = {c.conversion_id for c in inside}
     for model in ("first", "last", "linear"):
         counts = by(rows, "conversion_type", of=f"{model}_conversions")
         assert counts == {(kind,): len([c for c in inside if c.conversion_type == kind]) for kind in ("lead", "won")}
-        assert total(rows, f"{model}_amount_rc").scaleb(2) == sum(c.eur_cents or 0 for c in inside)
+        credited = [r for r in company.truth.credit_rows if r.model == model and r.conversion_id in ids]
+        assert total(rows, f"{model}_amount_rc").scaleb(2) == sum(r.eur_cents or 0 for r in credited)
     assert any(row["first_conversions"] != row["last_conversions"] for row in rows)
 
 
