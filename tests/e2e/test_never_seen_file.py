@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import datetime as dt
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
