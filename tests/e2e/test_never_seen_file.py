@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -137,7 +138,9 @@ def test_the_same_bytes_under_two_declarations_give_two_right_results(home: Home
 
 
 def mentions(word: str) -> list[Path]:
-    """Files of the package and of the dbt project in which a word stands, in its name or its text."""
+    """Files of the package and of the dbt project in which a word stands, in its name or its text; not as a part of a
+    longer word, as some names are of `tolist`."""
+    written = re.compile(rf"(?<![a-z]){re.escape(word)}(?![a-z])", re.IGNORECASE)
     skipped = {"target", "logs", "dbt_packages", "__pycache__"}
     found = []
     for folder in ("src", "dbt_project"):
@@ -146,7 +149,7 @@ def mentions(word: str) -> list[Path]:
             if skipped & set(relative.parts) or any(p.endswith(".egg-info") for p in relative.parts):
                 continue
             text = relative.as_posix() + path.read_text(encoding="utf-8", errors="replace")
-            if word.lower() in text.lower():
+            if written.search(text):
                 found.append(relative)
     return found
 

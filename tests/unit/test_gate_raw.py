@@ -326,11 +326,13 @@ def test_values_are_read_as_the_load_declares_them(tmp_path: Path) -> None:
         "booked_at_utc": "['2026-01-09 07:00:00.000000', null][i + 1]",
         "amount": "['EUR -1.234,50', 'many'][i + 1]",
         "starts_on": "['31.01.2026', '2026-01-31'][i + 1]",
+        "ends_on": "['31.03.2026', 'offen'][i + 1]",
     }
     columns = {
         "event_type": {"map": {"Storno": "reversal"}},
         "amount": {"prefix": "EUR "},
         "starts_on": {"format": "%d.%m.%Y"},
+        "ends_on": {"format": "%d.%m.%Y", "map": {"offen": "31.12.2026"}, "add_days": 1},
     }
     load = make_load("performance_daily", "one")
     load.receipt |= {
@@ -343,11 +345,11 @@ def test_values_are_read_as_the_load_declares_them(tmp_path: Path) -> None:
     load.values, load.rows, load.history = text, 2, []
     with Judge().database(":memory:", read_only=False, config={}) as database:
         lay_out(database, load.land(tmp_path / "load"), CONTRACTS["revenue_events"])
-        select = "select _at, event_id, event_type, amount, starts_on, account_id from raw.load_values"
+        select = "select _at, event_id, event_type, amount, starts_on, ends_on, account_id from raw.load_values"
         first, second = database.rows(f"{select} order by _line")
     at = dt.datetime(2026, 1, 9, 7)  # noqa: DTZ001 (DuckDB's timestamps are UTC without saying so)
-    assert first == (at, "e0", "reversal", Decimal("-1234.5"), dt.date(2026, 1, 31), None)
-    assert second == (None, "e1", None, None, None, None)
+    assert first == (at, "e0", "reversal", Decimal("-1234.5"), dt.date(2026, 1, 31), dt.date(2026, 4, 1), None)
+    assert second == (None, "e1", None, None, None, dt.date(2027, 1, 1), None)
 
 
 def test_personal_values_are_tokens_and_booleans_read_by_their_words(tmp_path: Path) -> None:
