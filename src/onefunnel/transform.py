@@ -97,7 +97,7 @@ def build_vars(
     paths: Paths,
     settings: Settings,
     loads: Sequence[Load],
-    run: dict[str, str],
+    run: dict[str, str | None],
     built: Iterable[str],
     ledger_export: Path | None,
 ) -> dict[str, Any]:

@@ -136,9 +136,7 @@ def test_the_thirty_days_had_everything_that_days_bring(month: Month) -> None:
             (select count(*) from marts.fct_journey, first where cycle_no > 1 and started_at > seen)
         """
     )[0]
-    what = (
-        "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned"
-    )
+    what = "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned"
     assert {name: n for name, n in zip(what.split(), counts, strict=True) if not n} == {}
 
 
