@@ -223,6 +223,16 @@ def test_every_command_has_help_and_stands_in_the_docs() -> None:
         assert len(done.stdout) > 200
 
 
+def test_every_key_of_a_source_is_explained() -> None:
+    from onefunnel.settings import Column, Dialect, Source, Stream
+
+    page = (PROJECT / "docs" / "how-to" / "bring-your-own-files.md").read_text()
+    keys = {
+        field.alias or name for model in (Source, Stream, Dialect, Column) for name, field in model.model_fields.items()
+    }
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+
+
 def test_make_lists_its_targets_with_a_help_text() -> None:
     listed = subprocess.run(["make"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for target in ("install", "demo", "test", "test-long", "check", "up", "bench", "lock"):

@@ -72,7 +72,8 @@ create table r.metadata.dq_check_history as
 create table r.metadata.metric_definitions as
     select 'spend' as metric, 'Spend' as label, 'What the platforms charged.' as description;
 create table r.metadata.row_ledger as
-    select 'load-' || i as load_id, 'search_ads' as source_system, 'daily' as stream, 1000::bigint as rows_extracted,
+    select 'load-' || i as load_id, 'search_ads' as source_system, 'daily' as stream, 'performance_daily' as contract,
+        1000::bigint as rows_extracted,
         998::bigint as rows_loaded, 1::bigint as rows_deduplicated, 0::bigint as rows_quarantined, 1::bigint as rows_rejected,
         0::bigint as row_difference
     from range(3) t(i);
@@ -246,6 +247,19 @@ def test_tables_without_rows_are_red_unless_that_is_legal(healthy: Path, tmp_pat
     report = check_marts(seal(tmp_path, sql, healthy / "revenue.duckdb"), EXPECTATIONS, RUN)
     empty = {result.subject for result in report.results if "checked nothing" in result.observed}
     assert empty == {"dim_channel"} and report.verdict == "fail"
+
+
+NO_SPEND = "delete from marts.fct_ad_spend; delete from metadata.reconciliation; delete from metadata.dq_status where mart = 'fct_ad_spend'"
+
+
+def test_a_table_is_empty_only_while_nobody_delivers_to_it(healthy: Path, tmp_path: Path) -> None:
+    def unproven(sql: str, name: str) -> set[str]:
+        report = check_marts(seal(tmp_path / name, sql, healthy / "revenue.duckdb"), EXPECTATIONS, RUN)
+        return {r.subject for r in report.results if r.observed == "checked nothing: the table has 0 rows"}
+
+    sells_only = "; update metadata.row_ledger set contract = 'leads'"
+    assert "fct_ad_spend" in unproven(NO_SPEND, "lost"), "rows of it were delivered, so its emptiness is a loss"
+    assert "fct_ad_spend" not in unproven(NO_SPEND + sells_only, "sells_only")
 
 
 def test_a_file_of_another_run_is_red(healthy: Path) -> None:

@@ -467,6 +467,15 @@ def test_spent_and_returned_shows_what_nobody_is_credited_with(tmp_path: Path) -
     assert "77,777" not in page.text and "66,666" not in page.text, "full months only, and twelve of them"
 
 
+def test_deals_without_bookings_are_not_worth_nothing_in_silence(tmp_path: Path) -> None:
+    said = "The won deals carry no amount: a deal is worth what finance booked for it"
+    booked, _ = page_of(tmp_path / "booked", COMPANY)
+    unbooked, _ = page_of(
+        tmp_path / "unbooked", COMPANY + "update marts.rpt_unit_economics set credited_amount_rc = 0;"
+    )
+    assert said not in booked.text and said in unbooked.text
+
+
 def test_forty_channels_are_folded_and_nothing_is_lost(tmp_path: Path) -> None:
     page, _ = page_of(
         tmp_path,

@@ -201,9 +201,13 @@ class SuiteFile(BaseModel):
 
 
 class TableFile(SuiteFile):
-    """The file of a published table: its key, and what is special to it beyond the checks of every table."""
+    """The file of a published table: its key, and what is special to it beyond the checks of every table.
+
+    `fed_by` names the contracts without which the table is rightly empty: it is, when no row of them was ever delivered.
+    """
 
     key: str
+    fed_by: tuple[Name, ...] = ()
     checks: list[Check] = Field(default_factory=list)
 
 
@@ -213,6 +217,7 @@ class Suite:
 
     name: str
     checks: tuple[Check, ...]
+    fed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,11 @@ def load_suites(expectations: Path, contracts: Collection[str] | None = None) ->
     if problems:
         raise ConfigError(problems, str(expectations), "mend these lines; expectations/README.md has the format")
     raw = {name: Suite(name, file.resolved) for name, file in found["raw"].items()}
-    return Suites(raw, {name: Suite(name, (*shared.get(name, ()), *file.resolved)) for name, file in tables.items()})
+    marts = {
+        name: Suite(name, (*shared.get(name, ()), *file.resolved), getattr(file, "fed_by", ()))
+        for name, file in tables.items()
+    }
+    return Suites(raw, marts)
 
 
 def _note_missing(expectations: Path, gate: Gate, without: str, problems: list[str]) -> None:

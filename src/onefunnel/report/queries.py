@@ -459,7 +459,8 @@ SOURCES = Query(
     "data",
     "For each source: the last day that its data is about, how many days old that may be by the source's declared rhythm "
     "(`fresh_within_days` in pipeline.yml), the day up to which its numbers no longer change, and the tables that it feeds. A source "
-    "whose last day is older than its rhythm allows is late. Sources of lists alone are about no day.",
+    "whose last day is older than its rhythm allows is late; of several streams the one that is late first decides, and the day shown "
+    "is that of the newest. Sources of lists alone are about no day.",
     """
 select
     source_system,

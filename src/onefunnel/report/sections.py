@@ -121,7 +121,11 @@ def returned(answers: Answers) -> dict[str, Any] | None:
     models = [
         f"{CONVERSIONS.get(m['conversion_type'], m['conversion_type'])}: {_model(m)}" for m in answers["primary_models"]
     ]
-    return {"windows": windows, "models": models} if windows and models else None
+    if not windows or not models:
+        return None
+    whole = windows[0]["total"]
+    is_unbooked = whole["credited_deals"] > 0 and whole["credited_amount_rc"] == 0
+    return {"windows": windows, "models": models, "is_unbooked": is_unbooked}
 
 
 def _model(row: Row) -> str:
