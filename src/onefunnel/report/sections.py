@@ -110,7 +110,7 @@ def funnel(rows: list[Row]) -> dict[str, Any] | None:
 
 def returned(answers: Answers) -> dict[str, Any] | None:
     """Spend and credit per window and channel; None where nothing is credited to anybody."""
-    windows = [
+    windows: list[dict[str, Any]] = [
         {
             "title": f"{WINDOWS[place]}, {months(rows[0]['from_date'], rows[0]['until_date'])}",
             "rows": _with_bars([r for r in rows if not r["is_total"]]),
