@@ -463,7 +463,7 @@ def test_spent_and_returned_shows_what_nobody_is_credited_with(tmp_path: Path) -
     assert "Paid search 1,000 40.5 25 2.5 5,000 5.00 few email 0 4.0 – 1.0 700 – credit_note −50 0.0 – 0.0 0 –" in year
     assert "Unattributed no touch to credit 0 9.0 – 3.0 9,000 – Total 950 53.5 18 6.5 14,700 15.47 few" in year
     assert "Total 950 44.5 21 3.5 5,700 6.00 few" in quarter and "Unattributed" not in quarter
-    assert "Last full month, Dec 2025 950 EUR spent, 5,700 EUR won" in page.text
+    assert "Last full month, Dec 2025 950 EUR spent, 5,700 EUR booked" in page.text
     assert "77,777" not in page.text and "66,666" not in page.text, "full months only, and twelve of them"
 
 
