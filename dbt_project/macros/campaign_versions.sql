@@ -5,6 +5,7 @@
     `base_only` computes them without the loads that are new in this run: the difference says which days must be rebuilt.
 #}
 {% macro campaign_versions(base_only=false) -%}
+    {%- set ids = ['source_system', 'ad_account_id', 'campaign_id'] -%}
     {%- set attributes = ['campaign_name', 'channel', 'buying_goal', 'started_on', 'ended_on'] -%}
     with
 
@@ -46,7 +47,7 @@
             seen.source_system, seen.ad_account_id, seen.campaign_id,
             coalesce(seen.campaign_name, last_spent.campaign_name) as campaign_name,
             coalesce(seen.channel, last_spent.channel) as channel,
-            seen.buying_goal, seen.started_on, seen.ended_on, seen._load_id, seen._load_seq, seen._known_at,
+            seen.buying_goal, seen.started_on, seen.ended_on, seen._load_id, seen._load_seq, seen._known_at, 0 as _file_seq, 0 as _line,
             true as is_described
         from seen
         left join last_spent
@@ -60,7 +61,7 @@
 
         select
             spent.source_system, spent.ad_account_id, spent.campaign_id, spent.campaign_name, spent.channel,
-            spent.buying_goal, spent.started_on, spent.ended_on, spent._load_id, spent._load_seq, spent._known_at,
+            spent.buying_goal, spent.started_on, spent.ended_on, spent._load_id, spent._load_seq, spent._known_at, 0 as _file_seq, 0 as _line,
             false as is_described
         from spent
         left join described
@@ -69,42 +70,11 @@
             and spent.campaign_id = described.campaign_id
         where spent.is_latest_spend
             and described.campaign_id is null
-    ),
-
-    last_of_day as (
-        select
-            *,
-            cast(_known_at as date) as known_on,
-            row_number() over (
-                partition by source_system, ad_account_id, campaign_id, cast(_known_at as date) order by _load_seq desc
-            ) as nth
-        from candidates
-    ),
-
-    compared as (
-        select
-            *,
-            {{ joined_text(attributes) }} as content,
-            lag({{ joined_text(attributes) }}) over (
-                partition by source_system, ad_account_id, campaign_id order by known_on
-            ) as content_before,
-            row_number() over (partition by source_system, ad_account_id, campaign_id order by known_on) as nth_version
-        from last_of_day
-        where nth = 1
-    ),
-
-    dated as (
-        select
-            *,
-            -- what came before the first word of a campaign is described by that first word
-            case when nth_version = 1 then cast('1900-01-01' as date) else known_on end as valid_from
-        from compared
-        where content_before is null or content <> content_before
     )
 
     select
-        {{ surrogate_key(['source_system', 'ad_account_id', 'campaign_id']) }} as campaign_key,
-        {{ surrogate_key(['source_system', 'ad_account_id', 'campaign_id', 'valid_from', 'content']) }} as campaign_version_key,
+        entity_key as campaign_key,
+        version_key as campaign_version_key,
         source_system,
         ad_account_id,
         campaign_id,
@@ -115,10 +85,9 @@
         ended_on,
         is_described,
         valid_from,
-        coalesce(
-            lead(valid_from) over (partition by source_system, ad_account_id, campaign_id order by valid_from),
-            cast('9999-12-31' as date)
-        ) as valid_to,
+        valid_to,
         _load_id
-    from dated
+    from (
+        {{ versions_of('candidates', ids, attributes, 'cast(_known_at as date)', also=['is_described']) }}
+    ) as versions
 {%- endmacro %}

@@ -160,6 +160,49 @@ def test_every_touch_has_its_moment_person_channel_and_campaign(company: World) 
     assert_equal(found, expected)
 
 
+def test_account_history_is_what_the_crm_said_on_each_day(company: World) -> None:
+    """For every delivered day: the version that holds the day is the record as it stood at the day's end."""
+    business = company.truth.files.business
+    log = business.log(company.truth.day)
+    what = "account_name parent_account_id segment industry country region territory_id owner_id is_target"
+    said, days = {}, []
+    for number in range(1, company.truth.day + 1):
+        days.append(business.simulation.date_of(number))
+        for account_id, fields in log.states("accounts", business.until(number)).items():
+            values = [fields.get(name) for name in what.split()]
+            said[account_id, days[-1]] = (*values[:-1], bool(values[-1]), fields.get("merged_into_id") is not None)
+    rows = company.ask(
+        "select version.account_id, day, version.account_name, parent.account_id, version.segment, version.industry,"
+        " version.country, version.region, territory.territory_id, owner.user_id, version.is_target, version.is_merged"
+        f" from unnest({[str(day) for day in days]}::date[]) as days (day)"
+        " inner join marts.dim_account_history as version on day >= version.valid_from and day < version.valid_to"
+        " left join marts.dim_account as parent on version.parent_account_key = parent.account_key"
+        " inner join marts.dim_territory as territory on version.territory_key = territory.territory_key"
+        " inner join marts.dim_rep as owner on version.owner_rep_key = owner.rep_key"
+        " where version.account_key <> '-1'"
+    )
+    found = {(row[0], row[1]): tuple(row[2:]) for row in rows}
+    assert len(found) == len(rows) == len({row[0] for row in rows}) * len(days)
+    assert_equal({key: found.get(key) for key in said}, said)
+
+
+def test_rep_history_is_who_had_which_territory_on_each_day(company: World) -> None:
+    business = company.truth.files.business
+    staff, last = business.scene.staff, business.simulation.date_of(company.truth.day)
+    days = [staff.first_day + dt.timedelta(days=n) for n in range((last - staff.first_day).days + 1)]
+    rows = company.ask(
+        "select user_id, date_day, nullif(territory_id, 'unknown') from marts.dim_rep_history"
+        " inner join marts.dim_territory using (territory_key)"
+        f" inner join marts.dim_date on date_day between date '{days[0]}' and date '{days[-1]}'"
+        " and date_day >= valid_from and date_day < valid_to where rep_key <> '-1'"
+    )
+    found = {tuple(row[:2]): row[2] for row in rows}
+    assert len(found) == len(rows)
+    assert_equal(found, {(user, day): staff.territory(user, day) for user in {row[0] for row in rows} for day in days})
+    held = {(user, territory) for (user, _), territory in found.items() if territory}
+    assert len(held) > len({user for user, _ in held}), "nobody moved: the test says nothing"
+
+
 def test_spend_is_the_truth_of_each_campaign_and_day(company: World) -> None:
     found = {
         tuple(row[:5]): (int(row[5].scaleb(6)), int(row[6].scaleb(6)))

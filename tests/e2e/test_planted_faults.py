@@ -590,6 +590,7 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
             ("dim_account", "account_key", "fct_touch_joins_lose_nothing", "fct_opportunity_joins_lose_nothing"),
             ("dim_person", "person_key", "fct_funnel_step_joins_lose_nothing", "fct_touch_joins_lose_nothing"),
             ("dim_product", "product_key"),
+            ("dim_crm_campaign", "crm_campaign_key", "fct_touch_joins_lose_nothing"),
             ("dim_rep", "rep_key", "fct_funnel_step_joins_lose_nothing"),
             ("dim_territory", "territory_key"),
             ("dim_funnel_step", "funnel_step_key"),
@@ -600,9 +601,12 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
         for table in (
             *(
                 "dim_account",
+                "dim_account_history",
+                "dim_crm_campaign",
                 "dim_person",
                 "dim_product",
                 "dim_rep",
+                "dim_rep_history",
                 "dim_territory",
                 "dim_funnel_step",
                 "dim_working_day",
@@ -626,9 +630,31 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
         for table in (
             *("dim_account", "dim_person", "dim_product", "dim_rep", "dim_territory", "dim_working_day", "fct_touch"),
             *("fct_opportunity", "fct_journey", "fct_funnel_step", "rpt_plan"),
-            *("rpt_funnel", "rpt_funnel_activity", "dim_funnel_step", "fct_revenue_share"),
+            *("rpt_funnel", "rpt_funnel_activity", "dim_funnel_step", "fct_revenue_share", "dim_crm_campaign"),
         )
     },
+    **{
+        f"{table}_key_is_unique": doubled(f"marts.{table}", f"{table}_covers_every_day")
+        for table in ("dim_account_history", "dim_rep_history")
+    },
+    **{
+        f"{table}_covers_every_day": mart(
+            f"delete from marts.{table} where {key} = (select min({key}) from marts.{table} where {key} <> '-1')"
+        )
+        for table, key in (("dim_account_history", "account_key"), ("dim_rep_history", "rep_key"))
+    },
+    "dim_account_history_ends_with_dim_account": mart(
+        "update marts.dim_account_history set segment = 'other' where account_key ="
+        " (select max(account_key) from marts.dim_account_history)"
+    ),
+    "dim_rep_history_ends_with_dim_rep": mart(
+        "update marts.dim_rep_history set territory_key = '-1' where rep_key ="
+        " (select max(rep_key) from marts.dim_rep_history where is_current and territory_key <> '-1')"
+    ),
+    "dim_crm_campaign_ends_after_it_starts": mart(
+        "update marts.dim_crm_campaign set ended_on = started_on - 1 where crm_campaign_key ="
+        " (select max(crm_campaign_key) from marts.dim_crm_campaign)"
+    ),
     "fct_restatement_key_is_unique": doubled("marts.fct_restatement"),
     "fct_restatement_changes_are_differences": mart(
         "update marts.fct_restatement set change_amount_rc = change_amount_rc + 0.01"
@@ -650,7 +676,8 @@ COMPANY_FAULTS: dict[str, MartsFault] = {
         " where account_key = (select min(account_key) from marts.dim_account where account_key <> '-1' and not is_merged)"
     ),
     "dim_rep_leaves_after_being_hired": mart(
-        "update marts.dim_rep set left_on = hired_on - 1 where rep_key = (select max(rep_key) from marts.dim_rep)"
+        "update marts.dim_rep set left_on = hired_on - 1 where rep_key = (select max(rep_key) from marts.dim_rep)",
+        "dim_rep_history_ends_with_dim_rep",
     ),
     "dim_funnel_step_has_one_owner": mart(
         "update marts.dim_funnel_step set accountable_team = null where step = 'mql'"

@@ -133,10 +133,11 @@ def test_the_thirty_days_had_everything_that_days_bring(month: Month) -> None:
             (select count(*) from marts.fct_revenue, first where is_reversal and booked_at > seen),
             (select count(*) from marts.fct_revenue, first where event_type = 'churn' and booked_at > seen),
             (select count(*) from marts.fct_funnel_step, first where is_reopen and entered_at > seen),
-            (select count(*) from marts.fct_journey, first where cycle_no > 1 and started_at > seen)
+            (select count(*) from marts.fct_journey, first where cycle_no > 1 and started_at > seen),
+            (select count(*) from marts.dim_account_history, first where not is_current and valid_to > cast(seen as date))
         """
     )[0]
-    what = "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned"
+    what = "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned changed"
     assert {name: n for name, n in zip(what.split(), counts, strict=True) if not n} == {}
 
 

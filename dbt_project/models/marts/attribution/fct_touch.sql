@@ -6,6 +6,14 @@ touches as (
 
 channels as (
     select channel, is_paid from {{ ref('channels') }}
+),
+
+crm_campaigns as (
+    select * from {{ ref('int_company__crm_campaigns') }}
+),
+
+with_campaign as (
+    {{ with_key('touches', 'crm_campaign_id', 'crm_campaigns', 'crm_campaign_id', 'crm_campaign_key', 'crm_campaign_key') }}
 )
 
 select
@@ -21,6 +29,7 @@ select
     cast(touches.channel as {{ dbt.type_string() }}) as channel,
     cast(touches.channel_evidence as {{ dbt.type_string() }}) as channel_evidence,
     cast(coalesce(touches.campaign_key, '-1') as {{ dbt.type_string() }}) as campaign_key,
+    cast(touches.crm_campaign_key as {{ dbt.type_string() }}) as crm_campaign_key,
     cast(touches.crm_campaign_id as {{ dbt.type_string() }}) as crm_campaign_id,
     cast(touches.landing_page as {{ dbt.type_string() }}) as landing_page,
     cast(touches.experiment_id as {{ dbt.type_string() }}) as experiment_id,
@@ -31,5 +40,5 @@ select
     touches.exclude_reason is not null as is_excluded,
     cast(touches.exclude_reason as {{ dbt.type_string() }}) as exclude_reason,
     cast(touches._load_id as {{ dbt.type_string() }}) as _load_id
-from touches
+from with_campaign as touches
 left join channels on touches.channel = channels.channel

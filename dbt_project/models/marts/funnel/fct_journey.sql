@@ -33,6 +33,14 @@ described as (
     left join users
         on journeys.source_system = users.source_system
         and coalesce(opportunities.owner_id, leads.owner_id) = users.user_id
+),
+
+crm_campaigns as (
+    select * from {{ ref('int_company__crm_campaigns') }}
+),
+
+with_campaign as (
+    {{ with_key('described', 'crm_campaign_id', 'crm_campaigns', 'crm_campaign_id', 'crm_campaign_key', 'crm_campaign_key') }}
 )
 
 select
@@ -50,6 +58,7 @@ select
     cast(lead_id as {{ dbt.type_string() }}) as lead_id,
     cast(opportunity_id as {{ dbt.type_string() }}) as opportunity_id,
     cast(lead_source as {{ dbt.type_string() }}) as lead_source,
+    cast(crm_campaign_key as {{ dbt.type_string() }}) as crm_campaign_key,
     cast(crm_campaign_id as {{ dbt.type_string() }}) as crm_campaign_id,
     cast(country as {{ dbt.type_string() }}) as country,
     cast(entry_step as {{ dbt.type_string() }}) as entry_step,
@@ -75,4 +84,4 @@ select
     cast(reopen_count as integer) as reopen_count,
     cast(is_excluded as boolean) as is_excluded,
     cast(exclude_reason as {{ dbt.type_string() }}) as exclude_reason
-from described
+from with_campaign

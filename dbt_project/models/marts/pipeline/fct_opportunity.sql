@@ -25,6 +25,10 @@ persons as (
     where record_type = 'lead'
 ),
 
+crm_campaigns as (
+    select * from {{ ref('int_company__crm_campaigns') }}
+),
+
 -- the owner when it was closed; of what is open, today's
 valued as (
     select
@@ -35,6 +39,10 @@ valued as (
         on opportunities.opportunity_key = owners.opportunity_key
         and coalesce(opportunities.closed_at, {{ as_of() }}) >= owners.valid_from
         and coalesce(opportunities.closed_at, {{ as_of() }}) < owners.valid_to
+),
+
+with_campaign as (
+    {{ with_key('valued', 'crm_campaign_id', 'crm_campaigns', 'crm_campaign_id', 'crm_campaign_key', 'crm_campaign_key') }}
 )
 
 select
@@ -76,6 +84,7 @@ select
     cast(valued.buying_class as {{ dbt.type_string() }}) as buying_class,
     cast(valued.sales_model as {{ dbt.type_string() }}) as sales_model,
     cast(valued.lead_source as {{ dbt.type_string() }}) as lead_source,
+    cast(valued.crm_campaign_key as {{ dbt.type_string() }}) as crm_campaign_key,
     cast(valued.crm_campaign_id as {{ dbt.type_string() }}) as crm_campaign_id,
     cast(valued.loss_reason as {{ dbt.type_string() }}) as loss_reason,
     cast(valued.competitor as {{ dbt.type_string() }}) as competitor,
@@ -97,7 +106,7 @@ select
     coalesce(valued.is_closed and valued.close_date > cast({{ as_of() }} as date), false) as is_closed_in_future,
     coalesce(valued.amount <= 0, true) as is_without_amount,
     cast(valued._load_id as {{ dbt.type_string() }}) as _load_id
-from valued
+from with_campaign as valued
 left join territories as placed
     on valued.placing_rep_key = placed.rep_key
     and valued.valued_on >= placed.valid_from

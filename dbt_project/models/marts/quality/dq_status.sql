@@ -2,7 +2,10 @@
     'fct_ad_spend': ['performance_daily', 'fx_rates', 'ad_accounts', 'campaigns'],
     'dim_campaign': ['campaigns', 'performance_daily'],
     'dim_account': ['accounts', 'users', 'territories'],
+    'dim_account_history': ['accounts', 'users', 'territories'],
+    'dim_crm_campaign': ['crm_campaigns', 'campaigns', 'users'],
     'dim_rep': ['users', 'territory_assignments', 'territories'],
+    'dim_rep_history': ['users', 'territory_assignments', 'territories'],
     'dim_territory': ['territories', 'users'],
     'dim_product': ['products'],
     'fct_opportunity': [
