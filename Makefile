@@ -33,7 +33,7 @@ demo: $(STAMP)  ## the next day of a sandbox company through one audited run in 
 	touch $@
 
 test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two cores
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
 
 # What the image holds, from the image's lock: the services of docker-compose.yml run from it against a real PostgreSQL.
 .venv-containers/.installed: requirements-containers.lock pyproject.toml
@@ -43,7 +43,7 @@ test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two c
 	touch $@
 
 test-long: $(STAMP) .venv-client/.installed .venv-containers/.installed  ## the full matrices
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
 	$(BIN)/ruff check .

@@ -163,6 +163,20 @@ class Home:
             return db.execute(sql).fetchall()
 
 
+# What takes longest begins first, so that no worker is left alone with it at the end.
+_LONGEST = ("test_dags", "test_planted_faults", "test_crash", "test_sql_book", "test_bad_input", "test_history")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by how long they take; the order within a file stays."""
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.stem
+        return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST), item.path.parent.name == "unit"
+
+    items.sort(key=place)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many of the shipped checks were proven able to fail (tests/e2e/test_planted_faults.py)."""
     passed = terminalreporter.stats.get("passed", [])

@@ -200,10 +200,6 @@ class Stream(_Strict):
         """The declaration as plain JSON-able data, as receipts keep it."""
         return self.model_dump(mode="json", by_alias=True)
 
-    def late_since(self, last_day: dt.date) -> dt.date:
-        """The day from which data that reaches `last_day` is late. The model int_quality__freshness says the same in SQL."""
-        return last_day + dt.timedelta(days=self.fresh_within_days + 1)
-
     def fingerprint(self) -> str:
         """sha256 of what is declared otherwise than by default: two loads with the same one were read in the same way."""
         declared = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import os
 import shutil
 import sqlite3
 import sys
+from pathlib import Path
 from typing import IO, Any
 
+import duckdb
 from rich.console import Console
 from rich.table import Table
 
 from onefunnel import __version__, production, publish
 from onefunnel.errors import OnefunnelError
-from onefunnel.landing import TOKEN_KEY_VARIABLE, read_receipt, sha256_of, verify_load
+from onefunnel.landing import TOKEN_KEY_VARIABLE, sha256_of, verify_load
 from onefunnel.ledger import Load, Run
 from onefunnel.pipeline import Installation
 from onefunnel.settings import load_contracts
@@ -210,20 +211,17 @@ def load_row(load: Load) -> dict[str, Any]:
 def sources(here: Installation) -> list[dict[str, Any]]:
     """The declared streams with what was loaded last, how far the data reaches, and since when that is late.
 
-    Freshness is judged as of the last run, by the definition of the model int_quality__freshness.
+    Freshness has one definition, the model int_quality__freshness: it is shown as the last adopted build found it.
     """
     contracts = load_contracts(here.paths.dbt_project)
-    runs = here.ledger.runs(limit=1)
-    today = dt.date.fromisoformat(runs[0].as_of[:10]) if runs else None
+    reached = _freshness(here.paths.warehouse)
     rows = []
     for name, source in here.settings.sources.items():
         for stream_name, stream in source.streams.items():
             loads = here.ledger.loads(source=name, stream=stream_name)
             accepted = [x for x in loads if x.state == "accepted"]
-            reaches = [read_receipt(here.paths.landing / x.path)["covers"]["max_date"] for x in accepted]
-            until = max((r for r in reaches if r), default=None)
             has_days = contracts[stream.contract].day is not None
-            late = stream.late_since(dt.date.fromisoformat(until)) if until and has_days else None
+            until, late = reached.get((name, stream_name), (None, None))
             rows.append(
                 {
                     "source": name,
@@ -236,11 +234,22 @@ def sources(here: Installation) -> list[dict[str, Any]]:
                     "last load": accepted[-1].known_at if accepted else None,
                     "data until": until,
                     "fresh within": stream.fresh_within_days if has_days else None,
-                    "late since": late.isoformat() if late and today and late <= today else None,
+                    "late since": late,
                     "state": loads[-1].state if loads else "never loaded",
                 }
             )
     return rows
+
+
+def _freshness(warehouse: Path) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+    """Of each stream that has days: the last one, and since when it is late. Empty before the first published run."""
+    if not warehouse.is_file():
+        return {}
+    with duckdb.connect(str(warehouse), read_only=True) as db:
+        found = db.execute(
+            "select source_system, stream, last_day::varchar, stale_since::varchar from intermediate.int_quality__freshness"
+        ).fetchall()
+    return {(source, stream): (last_day, late) for source, stream, last_day, late in found}
 
 
 def write_csv(names: list[str], rows: list[dict[str, Any]], to: IO[str]) -> None:

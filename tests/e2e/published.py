@@ -15,6 +15,8 @@ from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.company import Company
 
 DAYS = (1, 2)
+# What the first day's files hold that nobody declared: a warning, and a person whom no reader may meet.
+FAULTS = {1: ["undeclared_column"]}
 SCALE = 0.2
 Row = dict[str, object]
 
@@ -49,7 +51,7 @@ def _publish(folder: Path) -> None:
     company = Company(scale=SCALE, business=True)
     home = world.company_home(folder / "home")
     for day in DAYS:
-        world.deliver(home, company, day)
+        world.deliver(home, company, day, FAULTS.get(day, ()))
         home.ok("run", "--run-id", f"day{day}", "--as-of", world.instant(company, day))
 
 

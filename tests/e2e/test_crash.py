@@ -114,10 +114,11 @@ def test_a_run_killed_in_every_step_ends_like_one_that_never_was(home: Home, und
     assert killed.cli("doctor").returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("moment", "count"),
     [
-        pytest.param("Running with dbt=", 1, marks=pytest.mark.long),  # while it parses the project
+        ("Running with dbt=", 1),  # while it parses the project
         ("START sql ", 10),  # ten models on, what is there looks like a warehouse
     ],
 )

@@ -137,7 +137,9 @@ def test_the_thirty_days_had_everything_that_days_bring(month: Month) -> None:
             (select count(*) from marts.dim_account_history, first where not is_current and valid_to > cast(seen as date))
         """
     )[0]
-    what = "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned changed"
+    what = (
+        "restated withdrawn late renamed quarantined deduplicated rejected reversed churned reopened returned changed"
+    )
     assert {name: n for name, n in zip(what.split(), counts, strict=True) if not n} == {}
 
 

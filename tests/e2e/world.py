@@ -65,7 +65,7 @@ def company_home(path: Path) -> Home:
 def copy_of(home: Home, path: Path) -> Home:
     """The same installation once more, to go on from where it stands."""
     shutil.copytree(home.path, path, symlinks=True)
-    return Home(path)
+    return Home(path, extra=home.extra)
 
 
 def deliver(home: Home, company: Company, day: int, faults: Collection[str] = ()) -> None:
