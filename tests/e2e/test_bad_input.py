@@ -437,6 +437,7 @@ def test_an_undeclared_column_is_kept_apart_as_personal_and_reaches_nobody(publi
 # -- a currency without a rate ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_spend_without_a_rate_is_held_back_with_its_amount_until_the_rate_arrives(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     declare(home, {"spend": {}, "fx": {}})

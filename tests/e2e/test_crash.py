@@ -194,7 +194,8 @@ def a_version(home: Home, run_id: str) -> None:
 
 
 @needs_strace
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("every", [4, 1])
 def test_a_rollback_killed_at_any_call_is_finished_by_the_next_command(home: Home, tmp_path: Path, every: int) -> None:
     paths, ledger = paths_of(home)
     for run_id in ("r000", "r001", "r002"):

@@ -267,6 +267,7 @@ def test_a_changed_horizon_of_finality_rebuilds_the_base(first_day: Home, tmp_pa
     assert world.ask(world.warehouse(home), final) > before, "days that were open are final now"
 
 
+@pytest.mark.long
 def test_an_accepted_load_can_be_withdrawn_and_accepted_again(second_day: Home, tmp_path: Path) -> None:
     home = world.copy_of(second_day, tmp_path / "copy")
     load_id = world.receipts(home, "day2")["search_ads", "performance_daily"]["load_id"]
@@ -289,6 +290,7 @@ def test_an_accepted_load_can_be_withdrawn_and_accepted_again(second_day: Home, 
     world.assert_same(world.export(world.warehouse(second_day)), world.export(world.warehouse(home)))
 
 
+@pytest.mark.long
 def test_a_backfill_takes_its_range_and_nothing_else_and_ends_where_a_plain_history_ends(
     second_day: Home, copy: Home
 ) -> None:
