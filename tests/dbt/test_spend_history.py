@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from warehouse import Landing, Row, Warehouse
 
+pytestmark = pytest.mark.long
+
 OPEN = "9999-12-31 00:00:00"
 PUBLISHED = {
     "marts.fct_ad_spend": "*",
