@@ -961,8 +961,8 @@ MARTS_FAULTS["quarantine_summary_held_back_spend_is_small"] = replace(
     MARTS_FAULTS["quarantine_summary_held_back_spend_is_small"],
     also=frozenset({"quarantine_summary_nothing_is_held_back"}),
 )
-# One that blocks, and compares with what is published; one that warns. The others in the long suite.
-THROUGH_THE_CLI = ("fct_ad_spend_final_days_are_unchanged", "row_ledger_has_no_quarantine")
+# One that compares with what is published. The others in the long suite.
+THROUGH_THE_CLI = ("fct_ad_spend_final_days_are_unchanged",)
 # What the sandbox's days rightly warn of is mended, so that a planted fault stands alone.
 MEND = """
 update metadata.run_info set run_id = 'planted';
@@ -1170,6 +1170,7 @@ def broken_check(expectations: Path) -> None:
     path.write_text(path.read_text() + entry)
 
 
+@pytest.mark.long
 def test_a_raw_gate_that_cannot_judge_leaves_the_load_unjudged(home: Home, tmp_path: Path) -> None:
     home.drop("day.csv", sheet("performance_daily", "2026-01-04").text())
     assert home.extract().returncode == 0
@@ -1227,7 +1228,8 @@ def judge_day(home: Home, company: Company, day: int, faults: tuple[str, ...] = 
         return blocked
 
 
-@pytest.mark.parametrize("days", [6, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("days", [6, 30])
 def test_faithful_deliveries_pass_and_faulty_ones_never(
     days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

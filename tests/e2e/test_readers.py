@@ -16,15 +16,16 @@ from onefunnel.paths import Paths
 from onefunnel.pipeline import Installation, publish_run
 from onefunnel.settings import load_settings
 
-PUBLISHES, KILLED = 50, 10
-
 
 def publish_command(run_id: str) -> list[str]:
     return command("publish", "--run-id", run_id)
 
 
 @needs_strace
-def test_readers_never_see_an_error_or_a_mixture_through_publishes_and_kills(home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("publishes", "kills"), [(15, 5), pytest.param(50, 10, marks=pytest.mark.long)])
+def test_readers_never_see_an_error_or_a_mixture_through_publishes_and_kills(
+    home: Home, tmp_path: Path, publishes: int, kills: int
+) -> None:
     paths = Paths(home.path, home.project)
     ledger = Ledger(paths.ledger, paths.locks)
     home.declare(retention={"versions": 2, "min_age_minutes": 1})
@@ -32,18 +33,18 @@ def test_readers_never_see_an_error_or_a_mixture_through_publishes_and_kills(hom
     home.ok("publish", "--run-id", "r000")
     sealed_candidate(home, "count")
     calls = calls_of(publish_command("count"), home.environment, tmp_path / "calls.txt")
-    assert len(calls) > KILLED
+    assert len(calls) > kills
 
     kinds = {"pooled": sys.executable, "reconnecting": sys.executable, "transaction": sys.executable}
     client = PROJECT / ".venv-client" / "bin" / "python"
     if client.exists():
         kinds["client of DuckDB 1.x"] = str(client)
 
-    killed_in = {n * PUBLISHES // KILLED: calls[n * len(calls) // KILLED] for n in range(KILLED)}
+    killed_in = {n * publishes // kills: calls[n * len(calls) // kills] for n in range(kills)}
     here = Installation(paths, load_settings(home.config, paths.dbt_project), ledger)
     killed = 0
     with readers_of(paths.current, kinds, tmp_path) as reports:
-        for n in range(PUBLISHES):
+        for n in range(publishes):
             run_id = f"r{n + 1:03d}"
             sealed_candidate(home, run_id)
             before = publish.current_run(paths)
@@ -55,11 +56,11 @@ def test_readers_never_see_an_error_or_a_mixture_through_publishes_and_kills(hom
                 assert sha256_of(version / "revenue.duckdb") == publish.read_manifest(version)["sha256"]
             publish_run(here, run_id)  # for a killed one: once more
             assert publish.current_run(paths) == run_id
-    assert killed == KILLED, "the kills must really have killed"
+    assert killed == kills, "the kills must really have killed"
     for kind, report in reports.items():
         assert report["errors"] == [], (kind, report)
         assert report["mixed"] == 0, (kind, report)
-        assert report["answers"] > PUBLISHES, (kind, report)
+        assert report["answers"] > publishes, (kind, report)
         assert report["runs"] > 5, (kind, report)
     assert len([v for v in ledger.versions() if v["state"] == "current"]) == 1
     if "client of DuckDB 1.x" not in reports:
