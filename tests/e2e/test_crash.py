@@ -81,6 +81,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tupl
     return marts(home)
 
 
+@pytest.mark.long
 def test_a_run_killed_in_every_step_ends_like_one_that_never_was(home: Home, undisturbed: dict[str, Any]) -> None:
     killed = home
     killed.drop("d1.csv", day(1))
