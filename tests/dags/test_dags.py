@@ -159,6 +159,7 @@ slow()
 
 
 @pytest.mark.airflow
+@pytest.mark.long
 def test_a_step_that_takes_longer_than_its_task_may_is_ended_and_not_tried_again(
     sandbox: Home, demo: str, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_run_without_new_data_changes_no_mart(first_day: Home, copy: Home) -> 
     world.assert_same(world.export(world.warehouse(first_day)), world.export(world.warehouse(copy)))
 
 
+@pytest.mark.long
 def test_a_refused_file_that_is_corrected_leaves_no_trace_in_what_is_true_now(second_day: Home, copy: Home) -> None:
     world.deliver(copy, COMPANY, 2, ["micros_as_units:social_ads"])
     world.extract(copy, "red", SECOND)
