@@ -22,6 +22,9 @@ from onefunnel.errors import ConfigError
 from onefunnel.paths import Paths
 
 MAX_YAML_BYTES = 1_000_000
+FILES = "files"
+_SOURCES = Path(__file__).with_name("sources")
+_OF_APIS = ("connection", "since", "accounts")
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 RESERVED_SOURCES = {"ledger"}
 ColumnType = Literal["text", "currency", "date", "timestamp", "amount", "number", "integer", "rate", "boolean"]
@@ -207,13 +210,25 @@ class Stream(_Strict):
 
 
 class Source(_Strict):
-    """One source of data: its connector, whether a run may go on without it, and its streams."""
+    """One source of data: its connector, whether a run may go on without it, and its streams.
+
+    Files are in `root`. A connector of an API declares its streams itself (`sources/<connector>.yml`), takes its
+    credentials from the connection of the given id, and asks for nothing older than `since`.
+    """
 
     connector: str
     required: bool = True
     owner: Literal["sales", "marketing", "finance", "operations", "data"] = "data"
     root: str
+    connection: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
+    since: dt.date | None = None
+    accounts: tuple[Annotated[str, BeforeValidator(_scalar_text)], ...] = ()
     streams: dict[str, Stream]
+
+    @property
+    def is_files(self) -> bool:
+        """Whether somebody else delivers its files; what a connector fetches, it writes into `root` itself."""
+        return self.connector == FILES
 
     @model_validator(mode="before")
     @classmethod
@@ -330,13 +345,13 @@ def load_settings(path: Path, dbt_project: Path) -> Settings:
         ConfigError: all problems at once, each as `file:line: path: message`.
     """
     tree = read_yaml(path)
-    plain = _plain(tree)
-    settings: Settings | None = None
     found: list[tuple[tuple[str | int, ...], str]] = []
+    plain = _with_connectors(_plain(tree), found)
+    settings: Settings | None = None
     try:
         settings = Settings.model_validate(plain)
     except ValidationError as error:
-        found = [(e["loc"], _message(dict(e))) for e in error.errors()]
+        found += [(e["loc"], _message(dict(e))) for e in error.errors()]
     found += _contract_problems(plain, load_contracts(dbt_project))
     if found or settings is None:
         ordered = sorted(found, key=lambda problem: _line(tree, problem[0]))
@@ -345,6 +360,48 @@ def load_settings(path: Path, dbt_project: Path) -> Settings:
             do="See docs/how-to/bring-your-own-files.md for every key.",
         )
     return settings
+
+
+def connectors() -> list[str]:
+    """The connectors of APIs: each declares its streams in a file of its own."""
+    return sorted(path.stem for path in _SOURCES.glob("*.yml"))
+
+
+def _with_connectors(plain: Any, problems: list[tuple[tuple[str | int, ...], str]]) -> Any:
+    """pipeline.yml with what the connectors of its sources declare: an installation may name the streams that it wants, or
+    say more about some of them, and need not repeat the rest."""
+    sources = _mapping(_mapping(plain).get("sources"))
+    for name, source in sources.items():
+        here = ("sources", name)
+        body = _mapping(source)
+        connector = body.get("connector", FILES)
+        if connector == FILES or not isinstance(connector, str):
+            problems += [((*here, key), "is for connectors of an API") for key in _OF_APIS if key in body]
+            continue
+        if connector not in connectors():
+            known = ", ".join([FILES, *connectors()])
+            problems.append(((*here, "connector"), f"unknown connector {connector!r}: known are {known}"))
+            continue
+        if "root" in body:
+            problems.append(((*here, "root"), "is for files; a connector keeps what it fetches where it must"))
+        if "since" not in body:
+            problems.append((here, "a connector needs `since`: the first day that is asked for"))
+        declared = _mapping(_plain(read_yaml(_SOURCES / f"{connector}.yml")).get("streams"))
+        wanted = body.get("streams", list(declared))
+        said = {stream: {} for stream in wanted} if isinstance(wanted, list) else _mapping(wanted)
+        for stream in [s for s in said if s not in declared]:
+            text = f"{connector} has no stream {stream!r}: it has {', '.join(declared)}"
+            problems.append(((*here, "streams", stream), text))
+        streams = {stream: _merged(declared[stream], said[stream]) for stream in said if stream in declared}
+        sources[name] = {"connection": name, **body, "root": f"inbox/{name}", "streams": streams}
+    return plain
+
+
+def _merged(declared: Any, said: Any) -> Any:
+    """A declaration with what an installation says in its place, name by name."""
+    if not isinstance(declared, dict) or not isinstance(said, dict):
+        return said
+    return {**declared, **{name: _merged(declared.get(name), value) for name, value in said.items()}}
 
 
 def source_root(root: str, config: Path, home: Path) -> Path:
@@ -367,9 +424,6 @@ def _contract_problems(plain: Any, contracts: dict[str, Contract]) -> list[tuple
         here: tuple[str | int, ...] = ("sources", source_name)
         if not NAME.match(source_name) or source_name in RESERVED_SOURCES:
             problems.append((here, "a source's name is lower case letters, digits and _, and not a reserved word"))
-        connector = _mapping(source).get("connector", "files")
-        if isinstance(connector, str) and connector != "files":
-            problems.append(((*here, "connector"), f"unknown connector {connector!r}: known is files"))
         for stream_name, stream in _mapping(_mapping(source).get("streams")).items():
             at = (*here, "streams", stream_name)
             if not NAME.match(stream_name):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 
 class RecordError(Exception):
@@ -22,6 +26,71 @@ class Reject:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """What a connector leaves beside the records of a delivery.
+
+    Attributes:
+        cells: the cells that the delivery stands for, those without a record included, each with the hash of its records:
+            the contract's columns of the cell as text, and `content_hash`.
+        totals: control totals by a call of its own: the columns of the cell, `measure`, `value` as decimal text.
+        about: how it was fetched, for the receipt: what was asked for, requests, limits.
+    """
+
+    cells: pa.Table
+    totals: pa.Table
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a connector is asked to fetch: everything of a stream that may have changed since the last accepted load.
+
+    Attributes:
+        as_of: the instant of the run, UTC.
+        last: the instant of the newest accepted load of the stream; None for the first fetch.
+        since: nothing older is wanted.
+        accounts: only these accounts of the vendor; all that the credentials reach where empty.
+        dates: exactly these days (a backfill), both inclusive.
+        known: of each cell that is landed, the hash of its newest accepted content: the columns of the cell, `content_hash`.
+    """
+
+    source: str
+    stream: str
+    connection: str
+    as_of: dt.datetime
+    last: dt.datetime | None
+    since: dt.date
+    accounts: tuple[str, ...]
+    dates: tuple[dt.date, dt.date] | None
+    known: pa.Table | None
+
+    @property
+    def where(self) -> str:
+        """Source and stream, for messages."""
+        return f"source {self.source}, stream {self.stream}"
+
+    def window(self, hot_days: int, weekly_days: int, monthly_days: int) -> tuple[dt.date, dt.date]:
+        """The days to read, both inclusive: those that the vendor may still correct, and what a pause has left out.
+
+        Args:
+            hot_days: how far back every run reads.
+            weekly_days, monthly_days: how far back the first run of an ISO week, and of a month, reads.
+        """
+        if self.dates:
+            return max(self.dates[0], self.since), self.dates[1]
+        today = self.as_of.date()
+        if self.last is None:
+            return self.since, today
+        before = self.last.date()
+        back = hot_days
+        if before.isocalendar()[:2] != today.isocalendar()[:2]:
+            back = weekly_days
+        if (before.year, before.month) != (today.year, today.month):
+            back = monthly_days
+        return max(self.since, min(before - dt.timedelta(days=hot_days), today - dt.timedelta(days=back))), today
+
+
+@dataclass(frozen=True)
 class ReadableFile:
     """One file version, reduced to its readable records.
 
@@ -37,6 +106,7 @@ class ReadableFile:
         header: the column names of the file in its order.
         records: number of records in `clean`.
         rejects: the records that could not be read.
+        fetched: what a connector says of the file beside its records; None where somebody else delivered it.
     """
 
     seq: int
@@ -49,6 +119,7 @@ class ReadableFile:
     header: tuple[str, ...]
     records: int
     rejects: tuple[Reject, ...] = field(default=())
+    fetched: Fetched | None = None
 
     @property
     def is_csv(self) -> bool:
