@@ -1,0 +1,53 @@
+"""An application on a free port of 127.0.0.1, for tests and the demo."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+_STARTS_WITHIN_SECONDS = 30.0
+_STOPS_WITHIN_SECONDS = 10.0
+
+
+@contextmanager
+def serve(app: ASGIApp) -> Iterator[str]:
+    """Serve an application while the block runs; yields its base URL, `http://127.0.0.1:<port>`.
+
+    The application itself writes the Date header: it says the company's clock.
+
+    Raises:
+        RuntimeError: the server did not start.
+    """
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_level="critical",
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        lifespan="off",
+        # Both in pure Python: `faults` needs a real socket below the transport to reset a connection.
+        loop="asyncio",
+        http="h11",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="sandbox-server", daemon=True)
+    thread.start()
+    try:
+        deadline = time.monotonic() + _STARTS_WITHIN_SECONDS
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the sandbox's server did not start on 127.0.0.1")
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(_STOPS_WITHIN_SECONDS)
