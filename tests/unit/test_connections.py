@@ -68,7 +68,15 @@ def test_only_this_machine_is_spoken_to_without_encryption(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "no uri", '{"extra": "{"}', '{"extra": 7}', f"https://me:{SECRETS[1]}@[crm", '{"port": "x", "host": "y"}'],
+    [
+        "",
+        "{",
+        "no uri",
+        '{"extra": "{"}',
+        '{"extra": 7}',
+        f"https://me:{SECRETS[1]}@[crm",
+        '{"port": "x", "host": "y"}',
+    ],
 )
 def test_what_cannot_be_read_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, text: str):
     given(monkeypatch, text)

@@ -85,9 +85,7 @@ def test_what_an_earlier_fetch_left_is_gone(tmp_path: Path):
 
 def test_the_window_reads_what_may_be_corrected_and_what_a_pause_left_out():
     def window(last: tuple[int, int, int] | None, today: tuple[int, int, int], **more: object) -> tuple[str, str]:
-        ask = asked(
-            last=dt.datetime(*last, tzinfo=dt.UTC) if last else None, **{"since": dt.date(2025, 1, 1), **more}
-        )
+        ask = asked(last=dt.datetime(*last, tzinfo=dt.UTC) if last else None, **{"since": dt.date(2025, 1, 1), **more})
         ask = Asked(**{**ask.__dict__, "as_of": dt.datetime(*today, tzinfo=dt.UTC)})
         return tuple(day.isoformat() for day in ask.window(30, 90, 145))  # type: ignore[return-value]
 

@@ -33,7 +33,9 @@ def pages(folder: Path, *texts: str) -> list[Path]:
     return found
 
 
-def records(tmp_path: Path, given_pages: list[Path], *fields: Field, at: str = "$.records[*]") -> list[dict[str, object]]:
+def records(
+    tmp_path: Path, given_pages: list[Path], *fields: Field, at: str = "$.records[*]"
+) -> list[dict[str, object]]:
     out = tmp_path / "out.parquet"
     count = write_records(given_pages, at, fields, tmp_path, out, "source crm, stream deals")
     rows = pq.read_table(out).to_pylist()

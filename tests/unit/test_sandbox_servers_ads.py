@@ -9,8 +9,6 @@ import csv
 import datetime as dt
 import io
 import json
-import threading
-import time
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -22,7 +20,6 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +27,7 @@ from hypothesis import strategies as st
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
 from onefunnel.sandbox.plan import LOSES_ITS_ROW
-from onefunnel.sandbox.servers import google_ads, linkedin_ads, meta_ads, microsoft_ads
+from onefunnel.sandbox.servers import google_ads, linkedin_ads, meta_ads, microsoft_ads, serving
 from onefunnel.sandbox.servers.ad_records import AdRecords, decimal_text
 from onefunnel.sandbox.world import PLATFORMS
 
@@ -60,21 +57,8 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(app: FastAPI, **options: Any) -> httpx.Client:
-            server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", date_header=False))
-            thread = threading.Thread(target=server.run, daemon=True)
-            thread.start()
-
-            def stop() -> None:
-                server.should_exit = True
-                thread.join(10)
-
-            stack.callback(stop)
-            deadline = time.monotonic() + 20
-            while not server.started:
-                assert time.monotonic() < deadline and thread.is_alive(), "the server does not start"
-                time.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            return stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, **options))
+            base_url = stack.enter_context(serving.serve(app))
+            return stack.enter_context(httpx.Client(base_url=base_url, timeout=60, **options))
 
         yield start
 
@@ -154,7 +138,7 @@ def test_the_date_header_says_the_companys_time(serve: Serve, vendor: Any) -> No
 def test_days_only_move_forward(serve: Serve, vendor: Any) -> None:
     client = serve(vendor.make_app(COMPANY, 2))
     for body in ({"day": 1}, {"day": "soon"}, {}):
-        assert client.post("/_sandbox/day", json=body).status_code == 400
+        assert client.post("/_sandbox/day", json=body).status_code == 422
     assert client.post("/_sandbox/permission", json={"account": "none", "granted": False}).status_code == 400
     with pytest.raises(ValueError, match="numbered from 1"):
         vendor.make_app(COMPANY, 0)

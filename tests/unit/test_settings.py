@@ -139,3 +139,79 @@ def test_the_rhythm_of_a_stream_says_nothing_about_how_it_is_read(tmp_path):
     assert stream.fresh_within_days == 3
     patient = stream.model_copy(update={"fresh_within_days": 35})
     assert patient.fingerprint() == stream.fingerprint()
+
+
+CONNECTOR = """
+streams:
+  performance_daily:
+    files: "*.records.parquet"
+    format: parquet
+    key: [ad_account_id, spend_date]
+    replaces: partition
+    partition: [ad_account_id, spend_date]
+    final_after_days: 90
+    columns:
+      ad_account_id: {from: account}
+      level: {value: account}
+      channel: {from: kind, map: {S: paid_search}}
+      spend_date: {from: day, format: "%Y-%m-%d"}
+      currency: {from: currency}
+      spend_amount: {from: cost}
+  ad_accounts:
+    files: "*.records.parquet"
+    format: parquet
+    key: [ad_account_id]
+    replaces: file
+    columns:
+      ad_account_id: {from: account}
+      currency: {from: currency}
+      time_zone: {from: zone}
+"""
+
+
+@pytest.fixture
+def connector(tmp_path, monkeypatch):
+    (tmp_path / "declared").mkdir()
+    (tmp_path / "declared" / "some_ads.yml").write_text(CONNECTOR)
+    monkeypatch.setattr(settings, "_SOURCES", tmp_path / "declared")
+
+    def load(body):
+        config = tmp_path / "pipeline.yml"
+        head = "version: 1\ncompany: A\nreporting: {currency: EUR}\nsources:\n  ads:\n    connector: some_ads\n"
+        config.write_text(head + "".join(f"    {line}\n" for line in body.splitlines()))
+        return load_settings(config, PROJECT / "dbt_project").sources["ads"]
+
+    return load
+
+
+def test_a_connector_brings_its_streams_and_an_installation_says_more(connector):
+    source = connector("since: 2024-01-01")
+    assert (source.connection, source.root, source.is_files) == ("ads", "inbox/ads", False)
+    assert list(source.streams) == ["performance_daily", "ad_accounts"]
+    assert source.streams["performance_daily"].contract == "performance_daily"
+
+    assert list(connector("since: 2024-01-01\nconnection: other\nstreams: [ad_accounts]").streams) == ["ad_accounts"]
+    said = connector(
+        "since: 2024-01-01\naccounts: [123, '0045']\nstreams:\n  performance_daily:\n    fresh_within_days: 2\n"
+        "    columns:\n      channel: {map: {D: display}}"
+    )
+    stream = said.streams["performance_daily"]
+    assert (said.accounts, stream.fresh_within_days, stream.final_after_days) == (("123", "0045"), 2, 90)
+    assert stream.columns["channel"].map == {"S": "paid_search", "D": "display"}
+
+
+def test_what_is_wrong_about_a_connector_is_told_at_once(connector):
+    with pytest.raises(ConfigError) as caught:
+        connector("root: drop\naccounts: {a: b}\nstreams: [campaigns, ad_accounts]")
+    text = str(caught.value)
+    assert "needs `since`" in text and "some_ads has no stream 'campaigns': it has performance_daily, ad_accounts" in text
+    assert "sources.ads.root" in text and "sources.ads.accounts" in text
+
+
+def test_what_is_for_connectors_is_not_for_files_and_an_unknown_one_is_named(connector, tmp_path):
+    with pytest.raises(ConfigError, match="unknown connector 'other_ads': known are files, some_ads"):
+        (tmp_path / "x.yml").write_text(GOOD.replace("connector: files", "connector: other_ads", 1))
+        load_settings(tmp_path / "x.yml", PROJECT / "dbt_project")
+    with pytest.raises(ConfigError, match="is for connectors of an API"):
+        (tmp_path / "y.yml").write_text(GOOD.replace("connector: files", "connector: files\n    since: 2024-01-01", 1))
+        load_settings(tmp_path / "y.yml", PROJECT / "dbt_project")

@@ -108,10 +108,10 @@ class Api:
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked = getattr(error, "after", None)
-            if asked is not None:
-                return float(asked)
-            return float(tenacity.wait_random_exponential(multiplier=0.5, max=30)(state))
+            asked = float(getattr(error, "after", None) or 0)
+            if asked == 0 and state.attempt_number == 1 and refreshed:
+                return 0.0  # with a new token there is nothing to wait for
+            return max(asked, float(tenacity.wait_random_exponential(multiplier=0.5, max=30)(state)))
 
         def give_up(state: tenacity.RetryCallState) -> bool:
             return time.monotonic() - began + state.upcoming_sleep > self.deadline

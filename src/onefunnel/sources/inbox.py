@@ -103,7 +103,7 @@ class Inbox:
             db.execute(changed)
             records = f"select records.* from {read} where exists (select 1 from changed where {same})"  # noqa: S608
             db.execute(f"copy ({records}) to {literal(str(kept))} (format parquet, compression zstd)")
-            return db.execute(f"select * from changed order by {listed}").to_arrow_table()  # noqa: S608
+            return db.sql(f"select * from changed order by {listed}").to_arrow_table()  # noqa: S608
 
 
 def fetched(records: Path) -> Fetched | None:

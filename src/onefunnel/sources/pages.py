@@ -81,15 +81,20 @@ def write_records(
         StepFailed: a page is not JSON, or what stands at `records` is not a list of objects.
     """
     for page in pages:
-        page.write_bytes(quoted_reals(page.read_bytes()))
+        body = page.read_bytes()
+        if not body.strip():
+            raise StepFailed(
+                "A page is empty.", where=where, do="Run again; if it stays so, please report it as an issue."
+            )
+        page.write_bytes(quoted_reals(body))
     pointers = ", ".join(literal(field.pointer) for field in fields)
     named = ", ".join(f"found[{i}] as {identifier(field.name)}" for i, field in enumerate(fields, start=1))
     nothing = ", ".join(f"cast(null as varchar) as {identifier(field.name)}" for field in fields)
     found = f"select json_extract_string(record, [{pointers}]) as found from ({_records(pages, records)})"  # noqa: S608
-    body = f"select {named} from ({found})" if pages else f"select {nothing} where false"  # noqa: S608
+    wanted = f"select {named} from ({found})" if pages else f"select {nothing} where false"  # noqa: S608
     with scratch(work) as db:
         try:
-            db.execute(f"copy ({body}) to {literal(str(to))} (format parquet, compression zstd)")
+            db.execute(f"copy ({wanted}) to {literal(str(to))} (format parquet, compression zstd)")
         except duckdb.Error as error:
             raise StepFailed(
                 f"A page cannot be read: {str(error).splitlines()[0][:200]}",

@@ -3,11 +3,10 @@
 The figures are those of the simulation that also writes the platforms' files, so a server and a file of the same day
 tell the same: restated, late and withdrawn rows included. Flaws are planted in files only; a server has none.
 
-Every server also has endpoints outside its vendor's path, by which a test moves what is behind it:
+Beside the endpoints of `control` every server has two more outside its vendor's path:
 
 | endpoint | body | effect |
 |---|---|---|
-| `POST /_sandbox/day` | `{"day": 2}` | the company's day; never back |
 | `POST /_sandbox/permission` | `{"account": "...", "granted": false}` | takes an account (the vendor's id) away or gives it back |
 | `POST /_sandbox/tokens` | `{}` | all access tokens expire |
 """
@@ -16,15 +15,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from email.utils import format_datetime
 from typing import NamedTuple
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from starlette.middleware.base import RequestResponseEndpoint
 
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
+from onefunnel.sandbox.servers.control import Clock, new_app
 from onefunnel.sandbox.world import PLATFORMS, SEARCH, SOCIAL, Account, Campaign
 
 _FIRST_NUMERIC_ACCOUNT, _FIRST_NUMERIC_CAMPAIGN, _CAMPAIGNS_PER_ACCOUNT = 507_000_001, 130_000_000, 100_000
@@ -82,13 +80,7 @@ class AdRecords:
         return self.company.simulation.date_of(self.day)
 
     def move_to(self, day: int) -> None:
-        """Let days pass. Access tokens that live an hour are gone with the day.
-
-        Raises:
-            ValueError: the day is over already.
-        """
-        if day < self.day:
-            raise ValueError(f"day {day} is over, it is day {self.day}")
+        """Let days pass. Access tokens that live an hour are gone with the day."""
         if day > self.day and not self.lasting:
             self.tokens.clear()
         self.day = day
@@ -151,26 +143,11 @@ class AdRecords:
         return str(_FIRST_NUMERIC_CAMPAIGN + account.number * _CAMPAIGNS_PER_ACCOUNT + place)
 
 
-def new_app(title: str, records: AdRecords) -> FastAPI:
-    """An application that says the company's time and has the endpoints outside the vendor's path.
-
-    Uvicorn must be started with `date_header=False`, or it says the real time beside the company's.
-    """
-    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None)
-
-    @app.middleware("http")
-    async def say_the_companys_time(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        response = await call_next(request)
-        response.headers["Date"] = format_datetime(records.as_of(), usegmt=True)
-        return response
-
-    @app.post("/_sandbox/day")
-    async def move(request: Request) -> JSONResponse:
-        try:
-            records.move_to(int((await request.json())["day"]))
-        except (KeyError, TypeError, ValueError) as error:
-            return JSONResponse({"error": f"no day to move to: {error}"}, 400)
-        return JSONResponse({"day": records.day, "as_of": records.as_of().isoformat()})
+def new_ads_app(title: str, records: AdRecords) -> FastAPI:
+    """An application that says the company's time and has the endpoints outside the vendor's path."""
+    clock = Clock(records.company, records.day)
+    clock.moved.append(lambda: records.move_to(clock.day))
+    app = new_app(title, clock)
 
     @app.post("/_sandbox/permission")
     async def permit(request: Request) -> JSONResponse:

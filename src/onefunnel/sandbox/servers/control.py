@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,7 +52,13 @@ class Clock:
         return self.company.as_of(self.day)
 
     def move(self, day: int) -> None:
-        """Be at the end of a day."""
+        """Be at the end of a day.
+
+        Raises:
+            ValueError: the day is over, or there is no such day.
+        """
+        if day < self.day:
+            raise ValueError(f"day {day} is over, it is day {self.day}")
         self.company.as_of(day)  # raises ValueError for a day that cannot be
         self.day = day
         for act in self.moved:
@@ -96,7 +102,10 @@ def new_app(title: str, clock: Clock, bodies: Mapping[int, Any] | None = None) -
 
     @app.post("/_sandbox/day")
     async def move(order: DayOrder) -> dict[str, Any]:
-        clock.move(order.day)
+        try:
+            clock.move(order.day)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
         return clock.describe()
 
     return app

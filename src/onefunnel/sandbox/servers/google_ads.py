@@ -23,7 +23,7 @@ from fastapi.responses import JSONResponse
 
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
-from onefunnel.sandbox.servers.ad_records import AdAccount, AdCampaign, AdRecords, bearer, new_app
+from onefunnel.sandbox.servers.ad_records import AdAccount, AdCampaign, AdRecords, bearer, new_ads_app
 from onefunnel.sandbox.servers.google_ads_query import (
     FIELDS,
     INT64,
@@ -72,7 +72,7 @@ def make_app(company: Company, day: int, *, batch_rows: int = BATCH_ROWS) -> Fas
         batch_rows: rows in one element of the array that searchStream answers.
     """
     records = AdRecords(company, SEARCH, day, tokens=set(), lasting=False)
-    app = new_app("Google Ads API", records)
+    app = new_ads_app("Google Ads API", records)
     requests = 0
 
     def request_id() -> str:

@@ -32,7 +32,7 @@ from onefunnel.sandbox.servers.ad_records import (
     AdRow,
     bearer,
     decimal_text,
-    new_app,
+    new_ads_app,
     whole_conversions,
 )
 from onefunnel.sandbox.world import VIDEO
@@ -74,7 +74,7 @@ def make_app(company: Company, day: int, *, max_elements: int = MAX_ELEMENTS) ->
         max_elements: after how many elements an answer of adAnalytics ends.
     """
     records = AdRecords(company, VIDEO, day, tokens={ACCESS_TOKEN}, lasting=True)
-    app = new_app("LinkedIn Marketing API", records)
+    app = new_ads_app("LinkedIn Marketing API", records)
 
     @app.post("/oauth/v2/accessToken")
     async def token(request: Request) -> JSONResponse:

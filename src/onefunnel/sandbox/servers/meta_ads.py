@@ -30,7 +30,15 @@ from fastapi.responses import JSONResponse
 
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
-from onefunnel.sandbox.servers.ad_records import AdAccount, AdCampaign, AdRecords, AdRow, bearer, decimal_text, new_app
+from onefunnel.sandbox.servers.ad_records import (
+    AdAccount,
+    AdCampaign,
+    AdRecords,
+    AdRow,
+    bearer,
+    decimal_text,
+    new_ads_app,
+)
 from onefunnel.sandbox.world import SOCIAL
 
 OLDEST_VERSION, LATEST_VERSION = 22, 26
@@ -165,7 +173,7 @@ def make_app(company: Company, day: int, *, sync_rows: int = SYNC_ROWS) -> FastA
         sync_rows: how many rows insights may have that are asked for without a job.
     """
     records = AdRecords(company, SOCIAL, day, tokens={ACCESS_TOKEN}, lasting=True)
-    app = new_app("Meta Marketing API", records)
+    app = new_ads_app("Meta Marketing API", records)
     server = _Server(records, sync_rows)
 
     @app.post("/_sandbox/errors")

@@ -30,7 +30,7 @@ from fastapi.responses import JSONResponse
 
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
-from onefunnel.sandbox.servers.ad_records import AdAccount, AdCampaign, AdRecords, bearer, decimal_text, new_app
+from onefunnel.sandbox.servers.ad_records import AdAccount, AdCampaign, AdRecords, bearer, decimal_text, new_ads_app
 from onefunnel.sandbox.world import SEARCH
 
 TOKEN_SECONDS = 3_600
@@ -108,7 +108,7 @@ class _Report:
 def make_app(company: Company, day: int) -> FastAPI:
     """Reporting and account search of Microsoft Advertising, and Microsoft's token endpoint, on a company day."""
     records = AdRecords(company, SEARCH, day, tokens=set(), lasting=False)
-    app = new_app("Microsoft Advertising API", records)
+    app = new_ads_app("Microsoft Advertising API", records)
     reports: dict[str, _Report] = {}
     open_from: list[dt.date] = []
     calls = 0
