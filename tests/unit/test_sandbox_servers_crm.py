@@ -394,9 +394,9 @@ def test_the_servers_share_no_code_with_what_they_test() -> None:
 
 def test_what_appears_on_a_day_can_be_older_than_the_clock_of_the_day_before(crm: Client) -> None:
     """The reader's trap that `control` describes; files and servers both end at midnight, the clock stands at six."""
-    asked = "SELECT Id, SystemModstamp FROM Lead"
+    asked = "SELECT Id, SystemModstamp FROM Task"
     found = False
-    for day in range(2, 12):
+    for day in (2, 3, 4):
         before = {(r["Id"], r["SystemModstamp"]) for r in crm.rows(asked, "queryAll")}
         greatest, clock = max(stamp for _, stamp in before), company().as_of(day - 1)
         crm.http.post("/_sandbox/day", json={"day": day})
