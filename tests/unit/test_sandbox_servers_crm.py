@@ -392,6 +392,20 @@ def test_the_servers_share_no_code_with_what_they_test() -> None:
     assert run.stdout == "[]\n"
 
 
+def test_what_appears_on_a_day_can_be_older_than_the_clock_of_the_day_before(crm: Client) -> None:
+    """The reader's trap that `control` describes; files and servers both end at midnight, the clock stands at six."""
+    asked = "SELECT Id, SystemModstamp FROM Task"
+    found = False
+    for day in (2, 3, 4):
+        before = {(r["Id"], r["SystemModstamp"]) for r in crm.rows(asked, "queryAll")}
+        greatest, clock = max(stamp for _, stamp in before), company().as_of(day - 1)
+        crm.http.post("/_sandbox/day", json={"day": day})
+        new = {(r["Id"], r["SystemModstamp"]) for r in crm.rows(asked, "queryAll")} - before
+        assert all(stamp >= greatest for _, stamp in new)
+        found = found or any((_seconds(stamp) or 0) < clock.timestamp() for _, stamp in new)
+    assert found
+
+
 def test_activities_are_tasks_and_events(reading: Callable[[int], Client]) -> None:
     crm = reading(1)
     log, until = log_at(1)
@@ -1251,6 +1265,19 @@ def test_filters(hub: Hub, wanted: dict[str, Any], holds: Any) -> None:
     deals = hub.listed("deals", properties="dealstage,amount,closed_lost_reason")
     found = hub.searched("deals", wanted)
     assert {r["id"] for r in found} == {r["id"] for r in deals if holds(r["properties"])} != set()
+
+
+def test_of_several_groups_one_must_hold_and_in_a_group_all(hub: Hub) -> None:
+    won, euro = (
+        {"propertyName": n, "operator": "EQ", "value": v}
+        for n, v in (("dealstage", "closedwon"), ("deal_currency_code", "EUR"))
+    )
+    both = {r["id"] for r in hub.searched("deals", won, euro)}
+    either = hub.search("deals", limit=200, filterGroups=[{"filters": [won]}, {"filters": [euro]}]).json()
+    deals = {r["id"]: r["properties"] for r in hub.listed("deals", properties="dealstage,deal_currency_code")}
+    marks = {i: (p["dealstage"] == "closedwon", p["deal_currency_code"] == "EUR") for i, p in deals.items()}
+    assert both == {i for i, m in marks.items() if all(m)}
+    assert either["total"] == sum(any(m) for m in marks.values()) > len(both) > 0
 
 
 def test_what_was_just_changed_is_not_found_at_once(hub: Hub) -> None:

@@ -6,7 +6,10 @@
 | `POST /_sandbox/day` with `{"day": 2}` | lets the company be at the end of that day |
 | `POST /_sandbox/faults` | see `faults` |
 
-Every answer's Date header says the company's clock: the morning on which the files of the day are complete.
+Every answer's Date header says the company's clock: 06:00 UTC of the morning on which the files of the day are complete.
+What a server shows ends, as the files do, with the midnight before. So on the next day records appear whose time of
+change lies before the clock of the day before, as late ones do in life: a reader that goes on from the greatest time it
+has seen misses none, one that goes on from the server's clock does.
 """
 
 from __future__ import annotations
