@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from onefunnel import settings
 from onefunnel.errors import ConfigError
 from onefunnel.settings import load_settings, source_root
 
@@ -204,7 +205,9 @@ def test_what_is_wrong_about_a_connector_is_told_at_once(connector):
     with pytest.raises(ConfigError) as caught:
         connector("root: drop\naccounts: {a: b}\nstreams: [campaigns, ad_accounts]")
     text = str(caught.value)
-    assert "needs `since`" in text and "some_ads has no stream 'campaigns': it has performance_daily, ad_accounts" in text
+    assert (
+        "needs `since`" in text and "some_ads has no stream 'campaigns': it has performance_daily, ad_accounts" in text
+    )
     assert "sources.ads.root" in text and "sources.ads.accounts" in text
 
 

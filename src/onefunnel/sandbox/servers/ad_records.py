@@ -80,7 +80,13 @@ class AdRecords:
         return self.company.simulation.date_of(self.day)
 
     def move_to(self, day: int) -> None:
-        """Let days pass. Access tokens that live an hour are gone with the day."""
+        """Let days pass. Access tokens that live an hour are gone with the day.
+
+        Raises:
+            ValueError: the day is over already.
+        """
+        if day < self.day:
+            raise ValueError(f"day {day} is over, it is day {self.day}")
         if day > self.day and not self.lasting:
             self.tokens.clear()
         self.day = day

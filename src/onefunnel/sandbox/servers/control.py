@@ -58,14 +58,16 @@ class Clock:
         """Be at the end of a day.
 
         Raises:
-            ValueError: the day is over, or there is no such day.
+            ValueError: there is no such day, or what moves along refuses it.
         """
-        if day < self.day:
-            raise ValueError(f"day {day} is over, it is day {self.day}")
         self.company.as_of(day)  # raises ValueError for a day that cannot be
-        self.day = day
-        for act in self.moved:
-            act()
+        before, self.day = self.day, day
+        try:
+            for act in self.moved:
+                act()
+        except ValueError:
+            self.day = before
+            raise
 
     def describe(self) -> dict[str, Any]:
         """{day, as_of}"""
