@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import traceback
 from enum import StrEnum
 from pathlib import Path
@@ -467,6 +468,24 @@ def sandbox_next_day(
     from onefunnel.sandbox import clock
 
     _print_json(clock.next_day(Paths.find().home, seed=seed, scale=scale, faults=fault or []))
+
+
+@sandbox_app.command("serve")
+def sandbox_serve(
+    day: Annotated[int, typer.Option(min=1, help="The company's day; `POST /_sandbox/day` moves it on.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 7,
+    scale: Annotated[float, typer.Option(help="1 is a few thousand rows.")] = 1.0,
+) -> None:
+    """Serve the company as its vendors' APIs would, on this machine alone, until Ctrl-C; prints where each one is."""
+    from onefunnel.sandbox.company import Company
+    from onefunnel.sandbox.servers import serve_all
+
+    with serve_all(Company(seed=seed, scale=scale, business=True), day) as found:
+        _print_json(found)
+        sys.stdout.flush()
+        err.print("Serving; Ctrl-C ends it.")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 @app.command()

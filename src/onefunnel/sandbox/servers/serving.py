@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from onefunnel.sandbox.company import Company
+
 _STARTS_WITHIN_SECONDS = 30.0
 _STOPS_WITHIN_SECONDS = 10.0
+
+
+VENDORS = ("salesforce", "hubspot", "google_ads", "meta_ads", "linkedin_ads", "microsoft_ads")
+
+
+@contextmanager
+def serve_all(company: Company, day: int) -> Iterator[dict[str, str]]:
+    """Serve a company as each of its vendors does while the block runs; yields vendor -> base URL."""
+    with ExitStack() as stack:
+        found = {}
+        for vendor in VENDORS:
+            module = importlib.import_module(f"onefunnel.sandbox.servers.{vendor}")
+            found[vendor] = stack.enter_context(serve(module.make_app(company, day)))
+        yield found
 
 
 @contextmanager

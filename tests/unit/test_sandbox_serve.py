@@ -1,0 +1,34 @@
+"""`onefunnel sandbox serve`: every vendor answers, on loopback alone, and Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import httpx
+import psutil
+
+from onefunnel.sandbox.servers import VENDORS
+
+
+def test_every_vendor_answers_on_loopback_until_it_is_stopped() -> None:
+    command = [sys.executable, "-m", "onefunnel", "sandbox", "serve", "--scale", "0.2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            said = ""
+            while not said.rstrip().endswith("}"):
+                line = process.stdout.readline() if process.stdout else ""
+                assert line, "it ended before it served"
+                said += line
+            found = json.loads(said)
+            assert list(found) == list(VENDORS)
+            for base in found.values():
+                assert httpx.get(f"{base}/_sandbox/day").json() == {"day": 1, "as_of": "2026-04-01T06:00:00Z"}
+            listening = [c for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
+            assert {c.laddr.ip for c in listening} == {"127.0.0.1"} and len(listening) == len(VENDORS)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    assert process.returncode == 0
