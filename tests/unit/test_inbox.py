@@ -8,18 +8,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onefunnel.sources.base import Asked
-from onefunnel.sources.inbox import RECORDS, Inbox, fetched
+from onefunnel.sources.base import TOTALS, Asked
+from onefunnel.sources.inbox import RECORDS, Inbox, Records, fetched
 from onefunnel.sources.pages import Field
 
 CELL = {"ad_account_id": "account", "spend_date": "day"}
 FIELDS = [Field("account"), Field("day"), Field("cost")]
-NO_TOTALS = pa.table({name: pa.array([], pa.string()) for name in (*CELL, "measure", "value")})
+NO_TOTALS = TOTALS.empty_table()
 Row = tuple[str, str, str]
 
 
 def asked(known: pa.Table | None = None, day: int = 2, **more: object) -> Asked:
-    given = {"last": None, "since": dt.date(2026, 1, 1), "accounts": (), "dates": None, "known": known}
+    last = None if known is None else dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    given = {"last": last, "before": {}, "since": dt.date(2026, 1, 1), "accounts": (), "dates": None, "known": known}
     return Asked("ads", "performance_daily", "ads", dt.datetime(2026, 1, day, tzinfo=dt.UTC), **{**given, **more})
 
 
@@ -33,7 +34,9 @@ def deliver(root: Path, ask: Asked, rows: list[Row], covered: pa.Table | None) -
     inbox = Inbox(root, ask, CELL)
     page = inbox.pages / "0.json"
     page.write_text(json.dumps({"rows": [dict(zip(("account", "day", "cost"), row, strict=True)) for row in rows]}))
-    count = inbox.deliver([page], "$.rows[*]", FIELDS, covered=covered, totals=NO_TOTALS, about={"requests": 1})
+    count = inbox.deliver(
+        {"records": Records([page], FIELDS, "$.rows[*]")}, covered=covered, totals=NO_TOTALS, about={"requests": 1}
+    )
     files = list(inbox.folder.glob(f"*{RECORDS}"))
     if not files:
         assert count == 0

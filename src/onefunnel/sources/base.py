@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,19 @@ class Reject:
     original_text: str
 
 
+# Control totals as text: of one account of the vendor or of all (null), of one day or of all days (null), in the contract's
+# name and unit of the measure; `rows` counts records.
+TOTALS = pa.schema([(name, pa.string()) for name in ("part", "day", "measure", "value")])
+
+
 @dataclass(frozen=True)
 class Fetched:
     """What a connector leaves beside the records of a delivery.
 
     Attributes:
-        cells: the cells that the delivery stands for, those without a record included, each with the hash of its records:
-            the contract's columns of the cell as text, and `content_hash`.
-        totals: control totals by a call of its own: the columns of the cell, `measure`, `value` as decimal text.
+        cells: the cells that the delivery stands for, those without a record included, each with the hash of its records
+            (empty where it has none): the contract's columns of the cell as text, and `content_hash`.
+        totals: control totals by a call of its own, shaped as `TOTALS`.
         about: how it was fetched, for the receipt: what was asked for, requests, limits.
     """
 
@@ -47,7 +53,8 @@ class Asked:
 
     Attributes:
         as_of: the instant of the run, UTC.
-        last: the instant of the newest accepted load of the stream; None for the first fetch.
+        last: the instant of the newest accepted load of the stream behind which nothing is missing; None for the first fetch.
+        before: what the connector said about that load (`Fetched.about`), a cursor for example; empty for the first fetch.
         since: nothing older is wanted.
         accounts: only these accounts of the vendor; all that the credentials reach where empty.
         dates: exactly these days (a backfill), both inclusive.
@@ -59,6 +66,7 @@ class Asked:
     connection: str
     as_of: dt.datetime
     last: dt.datetime | None
+    before: Mapping[str, Any]
     since: dt.date
     accounts: tuple[str, ...]
     dates: tuple[dt.date, dt.date] | None

@@ -83,6 +83,10 @@ class Api:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
         self._client.close()
 
     def json(self, method: str, path: str, **request: Any) -> Any:
@@ -185,9 +189,7 @@ class Api:
                 do="Correct the host of the connection.",
             )
         body = self._body(response)
-        meant = self.explain(response, body)
-        if meant is not None:
-            raise meant
+        self._raise_what_it_means(response, body, place)
         if status in RETRIED:
             raise Again(f"HTTP {status}", retry_after(response.headers.get("retry-after"), self.server_time))
         if status == 401:
@@ -217,10 +219,15 @@ class Api:
             body = parse(text.decode("utf-8"))
         except (ValueError, RecursionError):
             raise Again(f"an answer that is not JSON but {kind or 'nothing known'}") from None
+        self._raise_what_it_means(response, body, self.where)
+        return body
+
+    def _raise_what_it_means(self, response: httpx.Response, body: Any, place: str) -> None:
         meant = self.explain(response, body)
+        if isinstance(meant, OnefunnelError) and meant.where is None:
+            meant.where = place
         if meant is not None:
             raise meant
-        return body
 
     def _saved(self, response: httpx.Response, to: Path) -> httpx.Headers:
         partial = to.with_name(f".{to.name}.partial")

@@ -6,20 +6,33 @@ API sends again without a change is left out here, by the hash of each cell, so 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.sources.base import TOTALS as TOTALS_SCHEMA
 from onefunnel.sources.base import Asked, Fetched
-from onefunnel.sources.pages import Field, write_records
+from onefunnel.sources.pages import Field, write_csv_records, write_records
 
 RECORDS, CELLS, TOTALS, ABOUT = ".records.parquet", ".cells.parquet", ".totals.parquet", ".about.json"
+
+
+@dataclass(frozen=True)
+class Records:
+    """Saved pages, and what of each record becomes a column: pages of JSON with the JSON path of their records
+    (`$.results[*]`), or of CSV, without a path."""
+
+    pages: Sequence[Path]
+    fields: Sequence[Field]
+    path: str | None = None
 
 
 class Inbox:
@@ -28,7 +41,7 @@ class Inbox:
     Args:
         root: the folder of the source.
         asked: what is fetched.
-        cell: the columns of a record that name its cell, by their names in the file.
+        cell: the contract's columns that name a cell, each with its name in the records.
     """
 
     def __init__(self, root: Path, asked: Asked, cell: dict[str, str]) -> None:
@@ -40,41 +53,62 @@ class Inbox:
 
     def deliver(
         self,
-        pages: Sequence[Path],
-        records: str,
-        fields: Sequence[Field],
+        records: Mapping[str, Records],
         *,
         covered: pa.Table | None,
         totals: pa.Table,
         about: dict[str, Any],
+        select: str = "select * from records",
     ) -> int:
         """Write one delivery: the records of every cell whose content is not the one that is known.
 
         Args:
-            pages, records, fields: as `write_records` takes them.
+            records: what was fetched, by name; each becomes a relation of texts.
             covered: the cells that were asked for, by contract column, as text: one of them without a record is empty now.
                 None: only the cells that have records.
-            totals: the columns of the cell, `measure`, `value`.
+            totals: control totals (`base.TOTALS`), all of them in each delivery.
             about: for the receipt.
+            select: SQL over the named relations that makes the records of the stream. It places texts; what they mean is
+                for staging to say.
 
         Returns:
             The number of records that are delivered.
         """
-        where = f"{self.asked.where}: {self.asked.as_of:%Y-%m-%dT%H:%M:%SZ}"
         name = f"{self.asked.as_of:%Y%m%dT%H%M%SZ}"
-        everything = self.pages / "everything.parquet"
-        found = write_records(pages, records, fields, self.pages, everything, where)
-        kept = self.pages / "kept.parquet"
+        everything, kept = self.pages / "everything.parquet", self.pages / "kept.parquet"
+        fetched = {relation: self._write(relation, each) for relation, each in records.items()}
+        with scratch(self.folder) as db:
+            for relation in records:
+                read = f"read_parquet({literal(self._relation(relation))})"
+                db.execute(f"create temp view {identifier(relation)} as select * from {read}")  # noqa: S608
+            db.execute(f"copy ({select}) to {literal(str(everything))} (format parquet, compression zstd)")
         cells = self._changed(everything, kept, covered)
-        pq.write_table(cells, self.folder / f"{name}{CELLS}")
-        pq.write_table(totals, self.folder / f"{name}{TOTALS}")
-        about = {**about, "records_fetched": found, "cells_changed": cells.num_rows}
-        (self.folder / f"{name}{ABOUT}").write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
+        about = {
+            **about,
+            "records_fetched": sum(fetched.values()),
+            "cells_changed": cells.num_rows,
+            "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
+        }
         delivered = int(pq.ParquetFile(kept).metadata.num_rows)
-        if cells.num_rows:
+        counted = totals.num_rows > 0 and about["totals_hash"] != self.asked.before.get("totals_hash")
+        # Without news there is no delivery; what the source counts is news as well. The first one says that it was asked.
+        if cells.num_rows or counted or self.asked.last is None:
+            pq.write_table(cells, self.folder / f"{name}{CELLS}")
+            pq.write_table(totals.cast(TOTALS_SCHEMA), self.folder / f"{name}{TOTALS}")
+            (self.folder / f"{name}{ABOUT}").write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
             kept.replace(self.folder / f"{name}{RECORDS}")  # last: a delivery is what has its records
         shutil.rmtree(self.pages)
         return delivered
+
+    def _relation(self, name: str) -> Path:
+        return self.pages / f"{name}.relation.parquet"
+
+    def _write(self, name: str, records: Records) -> int:
+        where = f"{self.asked.where}: {name} of {self.asked.as_of:%Y-%m-%dT%H:%M:%SZ}"
+        to = self._relation(name)
+        if records.path is None:
+            return write_csv_records(records.pages, records.fields, self.pages, to, where)
+        return write_records(records.pages, records.path, records.fields, self.pages, to, where)
 
     def _changed(self, everything: Path, kept: Path, covered: pa.Table | None) -> pa.Table:
         """The cells that are new, changed or empty now, with their hashes; their records go to `kept`."""
@@ -119,3 +153,24 @@ def fetched(records: Path) -> Fetched | None:
         pq.read_table(records.with_name(f"{stem}{TOTALS}")),
         dict(json.loads(about.read_text(encoding="utf-8"))),
     )
+
+
+class Connector(Protocol):
+    """What a module of a connector makes of a connection (`connect(asked_by, connection, accounts)`), for one source and one run.
+
+    `fetch` reads everything of one stream that it is asked for and delivers it into the inbox: once, with `deliver`.
+    """
+
+    def fetch(self, asked: Asked, inbox: Inbox) -> None:
+        """Fetch one stream.
+
+        Raises:
+            ConfigError: the credentials, an account or a scope is wrong.
+            StepFailed: the API refuses for good, or its answer is not what its documentation says.
+            EnvironmentNotReady: a later try may succeed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the connection holds."""
+        ...

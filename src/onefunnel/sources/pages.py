@@ -6,6 +6,7 @@ are put into quotes first, by one vectorised pass over the bytes.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from onefunnel.engines.duckdb import identifier, literal, scratch
 from onefunnel.errors import StepFailed
 
 MAX_PAGE_BYTES = 512 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _DIGITS, _OF_NUMBERS, _MARKS = (np.zeros(256, dtype=bool) for _ in range(3))
 _DIGITS[list(b"0123456789")] = True
@@ -98,6 +100,47 @@ def write_records(
         except duckdb.Error as error:
             raise StepFailed(
                 f"A page cannot be read: {str(error).splitlines()[0][:200]}",
+                where=where,
+                do="Run again; if it stays so, please report it as an issue.",
+            ) from error
+    return int(pq.ParquetFile(to).metadata.num_rows)
+
+
+def write_csv_records(pages: Sequence[Path], fields: Sequence[Field], work: Path, to: Path, where: str) -> int:
+    """The same of pages of CSV (UTF-8, commas, each with its header line): every field as text; returns how many records.
+
+    Args:
+        fields: `path` is the name in the header, where it is not the field's own.
+
+    Raises:
+        StepFailed: a header lacks a field, or a record has another number of values than its header.
+    """
+    wanted = ", ".join(f"{identifier(field.path or field.name)} as {identifier(field.name)}" for field in fields)
+    nothing = ", ".join(f"cast(null as varchar) as {identifier(field.name)}" for field in fields)
+    parts = []
+    for page in pages:
+        with page.open(encoding="utf-8-sig", newline="") as handle:
+            header = next(csv.reader(handle), [])
+        missing = sorted({field.path or field.name for field in fields} - set(header))
+        if missing:
+            raise StepFailed(
+                f"A report lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.",
+                where=where,
+                do="Has the vendor renamed it? Does the connector's version of the API still exist? See the changelog.",
+            )
+        columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
+        parts.append(
+            f"select {wanted} from read_csv({literal(str(page))}, columns = {columns}, auto_detect = false, strict_mode = true,"  # noqa: S608
+            " header = true, delim = ',', quote = '\"', escape = '\"', null_padding = false, nullstr = '',"
+            f" max_line_size = {MAX_LINE_BYTES}, buffer_size = {2 * MAX_LINE_BYTES})"
+        )
+    with scratch(work) as db:
+        try:
+            body = " union all ".join(parts or [f"select {nothing} where false"])
+            db.execute(f"copy ({body}) to {literal(str(to))} (format parquet, compression zstd)")
+        except duckdb.Error as error:
+            raise StepFailed(
+                f"A report cannot be read: {str(error).splitlines()[0][:200]}",
                 where=where,
                 do="Run again; if it stays so, please report it as an issue.",
             ) from error

@@ -1,0 +1,147 @@
+"""The connector of Google Ads against the sandbox's server: what arrives is what the company spent, to the micro."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from onefunnel.errors import ConfigError, StepFailed
+from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import serve
+from onefunnel.sandbox.servers.google_ads import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    DEVELOPER_TOKEN,
+    MANAGER_ID,
+    REFRESH_TOKEN,
+    make_app,
+)
+from onefunnel.sandbox.world import PLATFORMS, SEARCH
+from onefunnel.sources import google_ads
+from onefunnel.sources.base import Asked, Fetched
+from onefunnel.sources.connections import Connection
+from onefunnel.sources.inbox import RECORDS, Inbox, fetched
+
+COMPANY = Company(seed=3, scale=0.05)
+CELL = {"ad_account_id": "account_id", "spend_date": "day"}
+FIRST = COMPANY.simulation.first_day
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serve(make_app(COMPANY, day=1)) as base:
+        yield base
+
+
+def connection(url: str, **extra: str) -> Connection:
+    secrets = {
+        "refresh_token": REFRESH_TOKEN,
+        "developer_token": DEVELOPER_TOKEN,
+        "login_customer_id": MANAGER_ID,
+        "token_url": f"{url}/token",
+    }
+    return Connection("google", url, CLIENT_ID, CLIENT_SECRET, {**secrets, **extra})
+
+
+def asked(stream: str, last: dt.datetime | None = None, **more: Any) -> Asked:
+    as_of = COMPANY.as_of(1)
+    given = {"before": {}, "since": FIRST, "accounts": (), "dates": None, "known": None}
+    return Asked("search_ads", stream, "google", as_of, last, **{**given, **more})
+
+
+def fetch(url: str, folder: Path, ask: Asked, cell: dict[str, str]) -> tuple[list[dict[str, Any]], Fetched]:
+    connector = google_ads.connect("source search_ads", connection(url), ask.accounts)
+    connector.fetch(ask, Inbox(folder, ask, cell))
+    connector.close()
+    (file,) = (folder / ask.stream).glob(f"*{RECORDS}")
+    beside = fetched(file)
+    assert beside is not None
+    return pq.read_table(file).to_pylist(), beside
+
+
+@pytest.mark.parametrize("stream", ["performance_daily", "ad_group_performance_daily", "ad_performance_daily"])
+def test_every_level_holds_what_was_spent(url: str, tmp_path: Path, stream: str):
+    rows, beside = fetch(url, tmp_path, asked(stream), CELL)
+    spent: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    of_campaigns: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    leads = 0
+    platform = PLATFORMS[SEARCH]
+    for number, account in enumerate(platform.accounts):
+        day = FIRST
+        while day <= COMPANY.simulation.date_of(1):
+            for row in COMPANY.simulation.cell(platform, number, day).state(COMPANY.simulation.date_of(1)):
+                cell = (account.account_id.replace("-", ""), str(day))
+                spent[cell] += row.figures.spend_micro
+                if row.campaign.network != "SHOPPING" or stream == "performance_daily":
+                    of_campaigns[cell] += row.figures.spend_micro
+                    leads += row.figures.leads or 0
+            day += dt.timedelta(days=1)
+    found: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for row in rows:
+        found[row["account_id"], row["day"]] += Decimal(row["cost_micros"])
+    assert found == {cell: micros for cell, micros in of_campaigns.items() if micros}
+    assert sum(Decimal(row["leads"] or 0) for row in rows) == leads > 0
+    totals = {
+        (t["part"], t["day"]): Decimal(t["value"]) for t in beside.totals.to_pylist() if t["measure"] == "spend_amount"
+    }
+    assert totals == {cell: micros / 1_000_000 for cell, micros in spent.items() if micros}
+
+
+def test_a_run_reads_as_far_back_as_conversions_may_still_change(url: str, tmp_path: Path):
+    as_of = COMPANY.as_of(1)
+    _, beside = fetch(url, tmp_path, asked("performance_daily", as_of - dt.timedelta(hours=1)), CELL)
+    assert beside.about["first_day"] == str(as_of.date() - dt.timedelta(days=60)), "the longest conversion window"
+
+
+def test_lists_of_accounts_and_campaigns(url: str, tmp_path: Path):
+    accounts, _ = fetch(url, tmp_path, asked("ad_accounts"), {"ad_account_id": "account_id"})
+    expected = {(a.account_id.replace("-", ""), a.name, a.currency, a.time_zone) for a in PLATFORMS[SEARCH].accounts}
+    assert {tuple(row.values()) for row in accounts} == expected
+    cell = {"ad_account_id": "account_id", "campaign_id": "campaign_id"}
+    campaigns, _ = fetch(url, tmp_path, asked("campaigns"), cell)
+    wanted = sum(len(COMPANY.simulation.campaigns(PLATFORMS[SEARCH], n)) for n in range(len(accounts)))
+    assert len(campaigns) == wanted
+
+
+def test_an_account_that_is_not_there_is_no_empty_answer(url: str, tmp_path: Path):
+    with pytest.raises(ConfigError, match="reaches no account 1112223333"):
+        fetch(url, tmp_path, asked("performance_daily", accounts=("111-222-3333",)), CELL)
+
+
+def test_an_account_without_permission_is_red(url: str, tmp_path: Path):
+    ask = asked("performance_daily")
+    connector = google_ads.connect("source search_ads", connection(url), ())
+    account = connector.accounts()[0].id
+    httpx.post(f"{url}/_sandbox/permission", json={"account": account, "granted": False}).raise_for_status()
+    try:
+        with pytest.raises(StepFailed, match="USER_PERMISSION_DENIED") as caught:
+            connector.fetch(ask, Inbox(tmp_path, ask, CELL))
+    finally:
+        httpx.post(f"{url}/_sandbox/permission", json={"account": account, "granted": True}).raise_for_status()
+    assert account in str(caught.value) and "read access" in str(caught.value)
+
+
+def test_an_expired_token_is_renewed_once(url: str, tmp_path: Path):
+    connector = google_ads.connect("source search_ads", connection(url), ())
+    connector.accounts()
+    connector.token._since -= 10  # it was had some time ago
+    httpx.post(f"{url}/_sandbox/tokens", json={}).raise_for_status()
+    ask = asked("campaigns")
+    connector.fetch(ask, Inbox(tmp_path, ask, {"ad_account_id": "account_id", "campaign_id": "campaign_id"}))
+    assert list((tmp_path / "campaigns").glob(f"*{RECORDS}"))
+
+
+@pytest.mark.parametrize("secret", ["refresh_token", "developer_token"])
+def test_a_wrong_secret_is_named_and_not_shown(url: str, tmp_path: Path, secret: str):
+    connector = google_ads.connect("source search_ads", connection(url, **{secret: "wrong-secret-0815"}), ())
+    with pytest.raises(ConfigError) as caught:
+        connector.accounts()
+    assert secret.split("_")[0] in str(caught.value) and "wrong-secret" not in str(caught.value)
