@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -480,6 +481,8 @@ def sandbox_serve(
     from onefunnel.sandbox.company import Company
     from onefunnel.sandbox.servers import serve_all
 
+    for stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background ignores Ctrl-C
+        signal.signal(stop, signal.default_int_handler)
     with serve_all(Company(seed=seed, scale=scale, business=True), day) as found:
         _print_json(found)
         sys.stdout.flush()

@@ -30,5 +30,8 @@ def test_every_vendor_answers_on_loopback_until_it_is_stopped() -> None:
             assert {c.laddr.ip for c in listening} == {"127.0.0.1"} and len(listening) == len(VENDORS)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
     assert process.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,18 +17,12 @@ import pytest
 from onefunnel.errors import ConfigError, StepFailed
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import serve
-from onefunnel.sandbox.servers.google_ads import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    DEVELOPER_TOKEN,
-    MANAGER_ID,
-    REFRESH_TOKEN,
-    make_app,
-)
+from onefunnel.sandbox.servers.google_ads import connection, make_app
 from onefunnel.sandbox.world import PLATFORMS, SEARCH
 from onefunnel.sources import google_ads
 from onefunnel.sources.base import Asked, Fetched
 from onefunnel.sources.connections import Connection
+from onefunnel.sources.connections import connection as connection_of
 from onefunnel.sources.inbox import RECORDS, Inbox, fetched
 
 COMPANY = Company(seed=3, scale=0.05)
@@ -41,14 +36,12 @@ def url() -> Iterator[str]:
         yield base
 
 
-def connection(url: str, **extra: str) -> Connection:
-    secrets = {
-        "refresh_token": REFRESH_TOKEN,
-        "developer_token": DEVELOPER_TOKEN,
-        "login_customer_id": MANAGER_ID,
-        "token_url": f"{url}/token",
-    }
-    return Connection("google", url, CLIENT_ID, CLIENT_SECRET, {**secrets, **extra})
+def given(url: str, **extra: str) -> Connection:
+    """The connection as a step gets it: in the environment, as Airflow writes it."""
+    said = connection(url)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_CONN_GOOGLE", json.dumps({**said, "extra": {**said["extra"], **extra}}))
+        return connection_of("google")
 
 
 def asked(stream: str, last: dt.datetime | None = None, **more: Any) -> Asked:
@@ -58,7 +51,7 @@ def asked(stream: str, last: dt.datetime | None = None, **more: Any) -> Asked:
 
 
 def fetch(url: str, folder: Path, ask: Asked, cell: dict[str, str]) -> tuple[list[dict[str, Any]], Fetched]:
-    connector = google_ads.connect("source search_ads", connection(url), ask.accounts)
+    connector = google_ads.connect("source search_ads", given(url), ask.accounts)
     connector.fetch(ask, Inbox(folder, ask, cell))
     connector.close()
     (file,) = (folder / ask.stream).glob(f"*{RECORDS}")
@@ -118,7 +111,7 @@ def test_an_account_that_is_not_there_is_no_empty_answer(url: str, tmp_path: Pat
 
 def test_an_account_without_permission_is_red(url: str, tmp_path: Path):
     ask = asked("performance_daily")
-    connector = google_ads.connect("source search_ads", connection(url), ())
+    connector = google_ads.connect("source search_ads", given(url), ())
     account = connector.accounts()[0].id
     httpx.post(f"{url}/_sandbox/permission", json={"account": account, "granted": False}).raise_for_status()
     try:
@@ -130,7 +123,7 @@ def test_an_account_without_permission_is_red(url: str, tmp_path: Path):
 
 
 def test_an_expired_token_is_renewed_once(url: str, tmp_path: Path):
-    connector = google_ads.connect("source search_ads", connection(url), ())
+    connector = google_ads.connect("source search_ads", given(url), ())
     connector.accounts()
     connector.token._since -= 10  # it was had some time ago
     httpx.post(f"{url}/_sandbox/tokens", json={}).raise_for_status()
@@ -141,7 +134,7 @@ def test_an_expired_token_is_renewed_once(url: str, tmp_path: Path):
 
 @pytest.mark.parametrize("secret", ["refresh_token", "developer_token"])
 def test_a_wrong_secret_is_named_and_not_shown(url: str, tmp_path: Path, secret: str):
-    connector = google_ads.connect("source search_ads", connection(url, **{secret: "wrong-secret-0815"}), ())
+    connector = google_ads.connect("source search_ads", given(url, **{secret: "wrong-secret-0815"}), ())
     with pytest.raises(ConfigError) as caught:
         connector.accounts()
     assert secret.split("_")[0] in str(caught.value) and "wrong-secret" not in str(caught.value)

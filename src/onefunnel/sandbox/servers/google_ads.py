@@ -50,6 +50,22 @@ _METRICS = tuple(field for field in FIELDS if field.startswith("metrics."))
 Flat = dict[str, Any]
 
 
+def connection(base: str) -> dict[str, Any]:
+    """The Airflow connection with which a client reaches this server at `base`."""
+    return {
+        "conn_type": "google_ads",
+        "host": base,
+        "login": CLIENT_ID,
+        "password": CLIENT_SECRET,
+        "extra": {
+            "refresh_token": REFRESH_TOKEN,
+            "developer_token": DEVELOPER_TOKEN,
+            "login_customer_id": MANAGER_ID,
+            "token_url": f"{base}/token",
+        },
+    }
+
+
 class ConversionAction(NamedTuple):
     """Something that Google counts as a conversion of an account; windows are days."""
 
