@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,9 @@ _LEVELS = {
 }
 _FIGURES = ("spend", "impressions", "clicks")
 _LIMITS = ("x-app-usage", "x-business-use-case-usage", "x-ad-account-usage", "x-fb-ads-insights-throttle")
+
+
+_Read = Callable[[str, Mapping[str, Any] | None], Any]
 
 
 class _TooMuch(StepFailed):
@@ -285,7 +288,7 @@ class MetaAds:
             pass
         return pages
 
-    def _walk(self, path: str, read: Any, params: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    def _walk(self, path: str, read: _Read, params: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         """The pages of a list, by the address of the next one that each of them names.
 
         Raises:
