@@ -85,6 +85,18 @@ def halves(days: Days) -> list[Days]:
     return pieces(days, ((days[1] - days[0]).days + 2) // 2)
 
 
+def kept_since(as_of: dt.datetime, months: int) -> dt.date:
+    """The first of the oldest month that lies wholly within what a vendor keeps."""
+    year, month = divmod(as_of.year * 12 + as_of.month - months, 12)
+    return dt.date(year, month + 1, 1)
+
+
+def finished(spans: Mapping[AdAccount, Days], as_of: dt.datetime) -> dict[AdAccount, Days]:
+    """The days of spans that are over: of the present one two calls do not say the same."""
+    over = {a: (first, min(last, a.today(as_of) - dt.timedelta(days=1))) for a, (first, last) in spans.items()}
+    return {account: days for account, days in over.items() if days[0] <= days[1]}
+
+
 def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
     """The account-days of spans."""
     listed = [(account.id, str(day)) for account, days in spans.items() for day, _ in pieces(days, 1)]

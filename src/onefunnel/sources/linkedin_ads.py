@@ -30,6 +30,7 @@ from onefunnel.sources.ad_accounts import (
     cells,
     chosen,
     deliver_accounts,
+    finished,
     halves,
     none_is_lost,
     pieces,
@@ -145,7 +146,7 @@ class LinkedInAds:
     def _fetch_performance(self, asked: Asked, inbox: Inbox, pivots: tuple[str, ...], names: Sequence[str]) -> None:
         spans = self._spans(asked)
         figures = self._pages(inbox, spans, pivots)
-        said = totals(self._said_of_accounts(inbox, spans))
+        said = totals(self._said_of_accounts(inbox, finished(spans, asked.as_of)))
         for account in spans:
             # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
             self.api.json("GET", f"rest/adAccounts/{account.id}")

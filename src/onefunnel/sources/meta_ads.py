@@ -13,7 +13,6 @@ optimised for. Meta counts one conversion under several action types; of each ki
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +30,9 @@ from onefunnel.sources.ad_accounts import (
     cells,
     chosen,
     deliver_accounts,
+    finished,
     halves,
+    kept_since,
     none_is_lost,
     pieces,
     totals,
@@ -154,7 +155,7 @@ class MetaAds:
             {"records": Records(figures, fields, "$.data[*]")},
             select=select,
             covered=cells(spans),
-            totals=totals(self._said_of_accounts(inbox, spans)),
+            totals=totals(self._said_of_accounts(inbox, finished(spans, asked.as_of))),
             about=about(spans, self.api.usage),
         )
 
@@ -190,8 +191,7 @@ class MetaAds:
     def _spans(self, asked: Asked) -> dict[AdAccount, Days]:
         """The days to read of each account: none that has not begun there, none that Meta has forgotten."""
         first, last = asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS)
-        year, month = divmod(asked.as_of.year * 12 + asked.as_of.month - HISTORY_MONTHS, 12)
-        oldest = dt.date(year, month + 1, 1)
+        oldest = kept_since(asked.as_of, HISTORY_MONTHS)
         if last < oldest:
             raise ConfigError(
                 f"Meta keeps {HISTORY_MONTHS} months, nothing from before {oldest}",

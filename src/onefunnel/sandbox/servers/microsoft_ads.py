@@ -70,13 +70,31 @@ _ACCOUNT_COLUMNS = (
     "AllRevenue",
 )
 _CAMPAIGN_COLUMNS = (*_ACCOUNT_COLUMNS, "CampaignId", "CampaignName", "CampaignStatus", "CampaignType")
+_AD_GROUP_COLUMNS = (*_CAMPAIGN_COLUMNS, "AdGroupId")
 _REPORTS = {
     "AccountPerformanceReportRequest": _ACCOUNT_COLUMNS,
     "CampaignPerformanceReportRequest": _CAMPAIGN_COLUMNS,
+    "AdGroupPerformanceReportRequest": _AD_GROUP_COLUMNS,
+    "AdPerformanceReportRequest": (*_AD_GROUP_COLUMNS, "AdId"),
 }
 _STATISTICS = frozenset(_ACCOUNT_COLUMNS[5:])
 
 Flat = dict[str, Any]
+
+
+def connection(base: str) -> dict[str, Any]:
+    """The Airflow connection with which a client reaches this server at `base`."""
+    return {
+        "conn_type": "generic",
+        "host": base,
+        "login": CLIENT_ID,
+        "extra": {
+            "refresh_token": REFRESH_TOKEN,
+            "developer_token": DEVELOPER_TOKEN,
+            "customer_id": CUSTOMER_ID,
+            "token_url": f"{base}/common/oauth2/v2.0/token",
+        },
+    }
 
 
 class _Fault(Exception):
@@ -311,16 +329,22 @@ def _lines(
     wanted: Flat,
     open_from: dt.date | None,
 ) -> Iterator[tuple[str, ...]]:
-    """The rows: figures summed over everything that no column tells apart."""
+    """The rows: figures summed over everything that no column tells apart.
+
+    A campaign is two ad groups with an ad each: the first has a third of every figure, the second the rest.
+    """
     sums: dict[tuple[str, ...], list[int]] = {}
     attributes = tuple(column for column in columns if column not in _STATISTICS)
     for account in accounts:
         for row in records.rows(account, *days):
-            told = _attributes(row.campaign) | {"TimePeriod": row.day.isoformat() if by_day else ""}
-            total = sums.setdefault(tuple(told[column] for column in attributes), [0] * 7)
             half = open_from is not None and row.day >= open_from
-            for place, amount in enumerate((*row.figures, row.figures.conversions_micro // 1_000_000)):
-                total[place] += _half(amount or 0) if half else amount or 0
+            for number in (1, 2) if wanted["Type"].startswith("Ad") else (0,):
+                told = _attributes(row.campaign, number) | {"TimePeriod": row.day.isoformat() if by_day else ""}
+                total = sums.setdefault(tuple(told[column] for column in attributes), [0] * 7)
+                for place, amount in enumerate((*row.figures, row.figures.conversions_micro // 1_000_000)):
+                    whole = amount or 0
+                    part = (whole, whole // 3, whole - whole // 3)[number]
+                    total[place] += _half(part) if half else part
     grouped = wanted.get("FormatVersion", "1.0") != "2.0"
     for key, (*figures, conversions) in sums.items():
         told = dict(zip(attributes, key, strict=True)) | _statistics(Figures(*figures), conversions, grouped=grouped)
@@ -351,7 +375,7 @@ def _statistics(figures: Figures, conversions: int, *, grouped: bool) -> dict[st
     }
 
 
-def _attributes(campaign: AdCampaign) -> dict[str, str]:
+def _attributes(campaign: AdCampaign, number: int) -> dict[str, str]:
     account = campaign.account
     return {
         "AccountId": account.vendor_id,
@@ -362,6 +386,8 @@ def _attributes(campaign: AdCampaign) -> dict[str, str]:
         "CampaignName": campaign.name,
         "CampaignStatus": "Active",
         "CampaignType": _CAMPAIGN_TYPES[campaign.campaign.network],
+        "AdGroupId": f"{campaign.vendor_id}{number}",
+        "AdId": f"{campaign.vendor_id}{number}0",
     }
 
 
