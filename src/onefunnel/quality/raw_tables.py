@@ -166,7 +166,8 @@ def _value(name: str, column: ContractColumn, declaration: Mapping[str, Any]) ->
     if column.type in NUMERIC_TYPES:
         for mark, plain in ((declared.get("prefix"), ""), (dialect.get("grouping"), ""), (dialect.get("decimal"), ".")):
             said = f"replace({said}, {literal(mark)}, {literal(plain)})" if mark else said
-        return f"try_cast({said} as decimal(38, 9))"
+        value = f"try_cast({said} as decimal(38, 9))"
+        return f"try_cast(({value}) * 0.000001 as decimal(38, 9))" if declared.get("unit") == "micros" else value
     return said
 
 

@@ -87,6 +87,7 @@ class Inbox:
             **about,
             "records_fetched": sum(fetched.values()),
             "cells_changed": cells.num_rows,
+            "read_from": self.asked.last and f"{self.asked.last:%Y-%m-%d %H:%M:%S.%f}",
             "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
         }
         delivered = int(pq.ParquetFile(kept).metadata.num_rows)
