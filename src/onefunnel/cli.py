@@ -300,15 +300,16 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
 
 @app.command()
 def sources(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
-    """The declared sources and streams: what was loaded last, and how fresh it is."""
+    """The declared sources and streams: what was loaded last, how fresh it is, and what a connector read to get it."""
     rows = _status.sources(Installation.open())
     if as_json:
         _print_json(rows)
         return
+    of_connectors = ("read", "totals", "quota") if any(row["read"] for row in rows) else ()
     _table(
         (
             "source", "stream", "contract", "required", "owner", "loads", "rows", "last load", "data until", "fresh within",
-            "late since", "state",
+            "late since", "state", *of_connectors,
         ),
         rows,
     )  # fmt: skip
