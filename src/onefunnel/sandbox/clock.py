@@ -6,10 +6,28 @@ import datetime as dt
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onefunnel.errors import UsageError
 from onefunnel.sandbox.company import Company
+
+
+class Now(NamedTuple):
+    """The company of an installation, and its day."""
+
+    company: Company
+    day: int
+
+
+def today(home: Path) -> Now | None:
+    """The company of an installation and its day; None where no day of a sandbox company has passed."""
+    clock = home / "sandbox.json"
+    if not clock.exists():
+        return None
+    state = json.loads(clock.read_text(encoding="utf-8"))
+    business, served = (bool(state.get(name)) for name in ("business", "served"))
+    company = Company(seed=state["seed"], scale=state["scale"], business=business, served=served)
+    return Now(company, int(state["day"]))
 
 
 def next_day(

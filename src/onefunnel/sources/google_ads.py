@@ -114,8 +114,9 @@ class GoogleAds:
             "refresh_token": connection.secret("refresh_token"),
         }
         also = {"developer-token": connection.secret("developer_token"), "login-customer-id": self.manager}
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also)
-        self.api = Api(where, connection.base_url(API), self.token, explain=_explained)
+        deadline = connection.deadline_seconds
+        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+        self.api = Api(where, connection.base_url(API), self.token, explain=_explained, deadline=deadline)
         self._accounts: list[_Account] | None = None
 
     def close(self) -> None:
