@@ -20,10 +20,10 @@ import httpx
 import tenacity
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
+from onefunnel.sources.connections import DEADLINE_SECONDS
 
 log = logging.getLogger("onefunnel")
 
-DEADLINE_SECONDS = 600.0
 READ_SECONDS = 60.0
 MAX_JSON_BYTES = 256 * 1024 * 1024
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
