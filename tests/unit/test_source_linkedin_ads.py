@@ -120,7 +120,9 @@ def test_every_level_holds_what_was_spent(url: str, tmp_path: Path, stream: str,
     for (account, _, day), figures in truth().items():
         spent[account, day] += figures[0]
     totals = [t for t in beside.totals.to_pylist() if t["measure"] == "spend_amount"]
-    assert {(t["part"], t["day"]): Decimal(t["value"]) * 1_000_000 for t in totals} == spent
+    assert {(t["part"], t["day"]): Decimal(t["value"]) * 1_000_000 for t in totals} == (
+        spent if stream == "performance_daily" else {}
+    )
 
 
 def test_a_run_reads_thirty_days_and_a_new_month_ninety(url: str, tmp_path: Path) -> None:

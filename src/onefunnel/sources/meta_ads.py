@@ -39,7 +39,7 @@ from onefunnel.sources.ad_accounts import (
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, parse
+from onefunnel.sources.http import Again, Api, Usage, parse
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.pages import Field
 
@@ -96,7 +96,14 @@ class MetaAds:
         self.where, self.wanted = where, [a.removeprefix("act_") for a in accounts]
         self.token = connection.secret("password")
         headers = {"Authorization": f"Bearer {self.token}"}
-        self.api = Api(where, connection.base_url(API), lambda _: headers, explain=_explained, limits=_LIMITS)
+        self.api = Api(
+            where,
+            connection.base_url(API),
+            lambda _: headers,
+            explain=_explained,
+            limits=_LIMITS,
+            deadline=connection.deadline_seconds,
+        )
         self._accounts: list[AdAccount] | None = None
         self._until = 0.0
 
@@ -106,6 +113,7 @@ class MetaAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.api.usage = Usage()
         none_is_lost(asked, self.accounts())
         self._until = time.monotonic() + FETCH_SECONDS
         if asked.stream == "ad_accounts":
@@ -155,7 +163,8 @@ class MetaAds:
             {"records": Records(figures, fields, "$.data[*]")},
             select=select,
             covered=cells(spans),
-            totals=totals(self._said_of_accounts(inbox, finished(spans, asked.as_of))),
+            # What is deleted may be missing below the campaigns: only they are sure to hold all that an account spent.
+            totals=totals(self._said_of_accounts(inbox, finished(spans, asked.as_of) if level == "campaign" else {})),
             about=about(spans, self.api.usage),
         )
 
@@ -268,7 +277,7 @@ class MetaAds:
                     where=self.where,
                     do="Run again later; nothing was lost.",
                 )
-            if now - began > JOB_SECONDS:
+            if now - began > min(JOB_SECONDS, self.api.deadline):
                 raise _TooMuch(f"its job stays at {percent} per cent.")
             time.sleep(pause)
             pause = min(SLOWEST_LOOK_SECONDS, pause * 1.5)

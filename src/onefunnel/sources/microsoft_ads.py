@@ -135,10 +135,10 @@ class MicrosoftAds:
         if connection.password:
             form["client_secret"] = connection.secret("password")
         also = {"DeveloperToken": connection.secret("developer_token"), "CustomerId": self.customer}
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also)
-        self.usage = Usage()
+        deadline = connection.deadline_seconds
+        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
         self.api, self.customers = (
-            Api(where, connection.base_url(host), self.token, explain=_explained, usage=self.usage)
+            Api(where, connection.base_url(host), self.token, explain=_explained, deadline=deadline)
             for host in (REPORTING, CUSTOMERS)
         )
         moved = connection.extra.get("download_host")
@@ -152,9 +152,10 @@ class MicrosoftAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.api.usage = self.customers.usage = Usage()
         none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
-            deliver_accounts(inbox, self.accounts(), self.usage)
+            deliver_accounts(inbox, self.accounts(), self.api.usage)
         elif asked.stream == "campaigns":
             self._fetch_campaigns(asked, inbox)
         else:
@@ -172,7 +173,7 @@ class MicrosoftAds:
             {"records": Records([page] if page else [], [Field(name, _NAMED[name]) for name in names])},
             covered=None,
             totals=TOTALS.empty_table(),
-            about={"requests": self.usage.requests},
+            about={"requests": self.api.usage.requests},
         )
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, report: str, names: Sequence[str]) -> None:
@@ -180,17 +181,18 @@ class MicrosoftAds:
         spans = dict.fromkeys(self.accounts(), days) if days[0] <= days[1] else {}
         columns = ("day", "account_id", "currency", *names, *_FIGURES)
         found = self._reports(report, columns, days, today, inbox.pages)
-        over = (days[0], min(days[1], today - dt.timedelta(days=1)))
-        said = self._reports(
-            "Account", ("day", "account_id", "spend", "impressions", "clicks"), over, today, inbox.pages
-        )
+        said = _Reports()
+        if report == "Campaign":  # the only level that is sure to hold all that an account spent
+            over = (days[0], min(days[1], today - dt.timedelta(days=1)))
+            figures = ("day", "account_id", "spend", "impressions", "clicks")
+            said = self._reports("Account", figures, over, today, inbox.pages)
         # Figures that are still coming in are not the same in two calls.
         unfinished = {*found.preliminary, *said.preliminary}
         inbox.deliver(
             {"records": Records(found.pages, [Field(name, _NAMED[name]) for name in columns])},
             covered=cells(spans),
             totals=totals(each for each in _said_of_accounts(said.pages) if each[1] not in unfinished),
-            about={**about(spans, self.usage), "preliminary": sorted(unfinished)},
+            about={**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
         )
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -343,7 +345,14 @@ class MicrosoftAds:
         archive, page = stem.with_name(f"{stem.name}.zip"), stem.with_name(f"{stem.name}.csv")
         origin = f"{parts.scheme}://{parts.netloc}"
         # No token is sent: the address itself is the permission.
-        with Api(f"{self.where}, download", origin, lambda _: {}, explain=_expired, usage=self.usage) as api:
+        with Api(
+            f"{self.where}, download",
+            origin,
+            lambda _: {},
+            explain=_expired,
+            usage=self.api.usage,
+            deadline=self.api.deadline,
+        ) as api:
             for _ in range(TRIES):
                 api.save("GET", url, archive)
                 try:
