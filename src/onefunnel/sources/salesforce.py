@@ -169,6 +169,7 @@ class Salesforce:
         """Fetch one stream."""
         requests, retries = self.api.usage.requests, self.api.usage.retries
         stream = STREAMS[asked.stream]
+        self._fields.clear()  # what is described now also tells the server's clock
         self._check(asked, (*stream.sobjects, *stream.beside))
         until = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC) - SETTLED
         read = self._changes if asked.stream in HISTORIES else self._records

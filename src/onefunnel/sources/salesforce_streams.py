@@ -211,6 +211,8 @@ def changes_of_snapshots(tracked_since: Mapping[str, str]) -> str:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 _ALIVE = "IsDeleted = false"
+# The loser of a merge is deleted in Salesforce. For everybody else it lives on in the one that won.
+_DELETED = "case when MasterRecordId is null then IsDeleted else 'false' end"
 _MIDNIGHT = "T00:00:00.000Z"
 _ACTIVITY = (
     "WhoId:id WhatId:id AccountId:id OwnerId:id ActivityDate:day IsDeleted:flag CreatedById:id CreatedDate:time"
@@ -290,9 +292,9 @@ STREAMS: dict[str, Stream] = {
                 " Region__c Territory__c Is_Target__c:flag CreatedDate:time IsDeleted:flag",
             ),
         ),
-        """
+        f"""
         select
-            * exclude (Website, BillingCountryCode, BillingCountry),
+            * exclude (Website, BillingCountryCode, BillingCountry) replace ({_DELETED} as IsDeleted),
             nullif(regexp_replace(lower(Website), '^([a-z]+://)?(www[.])?|[:/?#].*$', '', 'g'), '') as domain,
             coalesce(BillingCountryCode, BillingCountry) as country
         from "Account"
@@ -306,9 +308,10 @@ STREAMS: dict[str, Stream] = {
                 " IsDeleted:flag",
             ),
         ),
-        """
+        f"""
         select
-            * exclude (MailingCountryCode, MailingCountry), coalesce(MailingCountryCode, MailingCountry) as country
+            * exclude (MailingCountryCode, MailingCountry) replace ({_DELETED} as IsDeleted),
+            coalesce(MailingCountryCode, MailingCountry) as country
         from "Contact"
         """,
     ),
@@ -325,7 +328,7 @@ STREAMS: dict[str, Stream] = {
         f"""
         select
             * exclude (CountryCode, Country, IsConverted, ConvertedDate, Converted_At__c)
-                replace (case when OwnerId like '005%' then OwnerId end as OwnerId),
+                replace (case when OwnerId like '005%' then OwnerId end as OwnerId, {_DELETED} as IsDeleted),
             coalesce(CountryCode, Country) as country,
             case
                 when IsConverted = 'true'
