@@ -9,6 +9,7 @@ with `?` is not in every organisation (currencies, state and country picklists, 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,7 +154,6 @@ SNAPSHOT = SObject(
     "OpportunityHistory",
     "OpportunityId:id StageName Amount:number CurrencyIsoCode? CloseDate:day Probability:number ForecastCategory CreatedById:id",
     stamp="CreatedDate",
-    since=True,
 )
 _CATEGORIES = {"BestCase": "best_case", "MostLikely": "most_likely", "Forecast": "commit"}
 
@@ -187,11 +187,12 @@ def changes_of_history(stream: str) -> str:
 _PARENT = {"LeadId": "lead_id", "OpportunityId": "opportunity_id"}
 
 
-def changes_of_snapshots(tracked_since: Mapping[str, str]) -> str:
+def changes_of_snapshots(tracked_since: Mapping[str, str], since: dt.date) -> str:
     """SQL of the changes that two snapshots of a deal differ by, as far as the field history does not hold them.
 
     Args:
         tracked_since: field of the field history -> its first change there; what is not named was never tracked.
+        since: nothing older is wanted.
     """
     parts = []
     for name, tracked in SNAPSHOT_FIELDS.items():
@@ -204,6 +205,7 @@ def changes_of_snapshots(tracked_since: Mapping[str, str]) -> str:
             f" CreatedById as changed_by_id from {identifier(SNAPSHOT.name)}"
             f" window deal as (partition by OpportunityId order by CreatedDate, Id)"
             f" qualify row_number() over deal > 1 and new_value is distinct from old_value and {untracked}"
+            f" and CreatedDate >= '{since}'"
         )
     return " union all ".join(parts)
 
