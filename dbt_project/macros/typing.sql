@@ -41,13 +41,43 @@
 {%- endmacro %}
 
 
+{# A whole number of millionths: the point is set in the text, because no engine divides decimals exactly. #}
+{% macro micros_text(expression) -%}
+    {%- set digits = "replace(" ~ expression ~ ", '-', '')" -%}
+    {%- set padded = 'case when length(' ~ digits ~ ') < 7 then lpad(' ~ digits ~ ", 7, '0') else " ~ digits ~ ' end' -%}
+    case when {{ full_match(expression, '-?[0-9]+') }} then
+        case when substr({{ expression }}, 1, 1) = '-' then '-' else '' end
+        || substr({{ padded }}, 1, length({{ padded }}) - 6) || '.' || substr({{ padded }}, length({{ padded }}) - 5)
+    end
+{%- endmacro %}
+
+
+{# A float as text: 18 decimals of it are read, then it is rounded half up to six. #}
+{% macro to_rounded(expression) -%}
+    try_cast(round(try_cast(
+        case
+            when {{ full_match(expression, '-?[0-9]+[.][0-9]+') }} then substr({{ expression }}, 1, strpos({{ expression }}, '.') + 18)
+            when {{ full_match(expression, '-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]{1,2})?') }} then {{ expression }}
+        end
+    as decimal(38, 18)), 6) as decimal(18, 6))
+{%- endmacro %}
+
+
 {% macro to_amount(expression, dialect, column) -%}
-    try_cast({{ to_decimal_text(expression, dialect, column.prefix, 6) }} as decimal(18, 6))
+    {%- if column.unit == 'micros' -%}
+    try_cast({{ micros_text(expression) }} as decimal(18, 6))
+    {%- else -%}
+    {{ to_number(expression, dialect, column) }}
+    {%- endif -%}
 {%- endmacro %}
 
 
 {% macro to_number(expression, dialect, column) -%}
+    {%- if column.rounded -%}
+    {{ to_rounded(expression) }}
+    {%- else -%}
     try_cast({{ to_decimal_text(expression, dialect, column.prefix, 6) }} as decimal(18, 6))
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -179,6 +209,8 @@
         {{ return('not a currency code of ISO 4217') }}
     {%- elif type == 'boolean' -%}
         {{ return('not true or false') }}
+    {%- elif column.unit == 'micros' -%}
+        {{ return('not a whole number of micros') }}
     {%- elif type in ('amount', 'number', 'rate', 'integer') -%}
         {{ return('not a' ~ ('n ' if type in ('amount', 'integer') else ' ') ~ type
             ~ (' with decimal mark ' ~ (dialect.decimal or '.') if type != 'integer' else '')

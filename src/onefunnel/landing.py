@@ -17,7 +17,7 @@ import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from onefunnel import __version__
 from onefunnel.engines.duckdb import identifier, literal, scratch
 from onefunnel.errors import EnvironmentNotReady, StepFailed
 from onefunnel.formats import canonical_json, utc_now, utc_text
-from onefunnel.settings import FORMAT_TOKENS, NUMERIC_TYPES, Column, Contract, Stream, zone
+from onefunnel.settings import FILES, FORMAT_TOKENS, NUMERIC_TYPES, Column, Contract, Stream, zone
 from onefunnel.sources.base import ReadableFile
 
 CONTRACT_VERSION = "1"
@@ -55,6 +55,7 @@ class LoadPlan:
     known_at: dt.datetime
     cursor_before: dict[str, str]
     files: Sequence[tuple[str, str]]  # (path, sha256), in order
+    connector: str = FILES
     again: int = 0  # how many loads of the same input were refused because their landed bytes were damaged
 
     @property
@@ -111,10 +112,12 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
             where=plan.where,
             do="Please report this file's shape as an issue; nothing was loaded.",
         )
-    parts = ["records.parquet", "covers.parquet", "rejects.parquet", *(["personal.parquet"] if personal else [])]
+    beside = _write_fetched(plan, files, out)
+    personal_parts = ["personal.parquet"] if personal else []
+    parts = ["records.parquet", "covers.parquet", "rejects.parquet", *personal_parts, *beside]
     receipt = {
         "contract_version": CONTRACT_VERSION,
-        "connector": "files",
+        "connector": plan.connector,
         "connector_version": __version__,
         "source": plan.source,
         "stream": plan.stream_name,
@@ -143,6 +146,7 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
             }
             for f in files
         ],
+        "fetched": [f.fetched.about for f in files if f.fetched],
         "undeclared_columns": undeclared,
         "cursor": {
             "before": _cursor_id(plan.cursor_before),
@@ -532,6 +536,19 @@ def _write_rejects(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> 
     return len(rejects)
 
 
+def _write_fetched(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> list[str]:
+    """What a connector left beside its records: the cells with their hashes, and the totals of the source's own."""
+    fetched = [f.fetched for f in files if f.fetched]
+    if not fetched:
+        return []
+    pq.write_table(pa.concat_tables([f.cells for f in fetched]), out / "cells.parquet", compression="zstd")
+    totals = fetched[-1].totals
+    for name, value in (("_source", plan.source), ("_stream", plan.stream_name), ("_load_id", plan.load_id)):
+        totals = totals.append_column(name, pa.array([value] * totals.num_rows, pa.string()))
+    pq.write_table(totals, out / "totals.parquet", compression="zstd")
+    return ["cells.parquet", "totals.parquet"]
+
+
 # -- control totals, by pyarrow -----------------------------------------------------------------------------------------
 
 
@@ -581,6 +598,11 @@ class _Control:
             if batch.num_rows:
                 empty = False
                 self._add_batch(file, batch)
+        if file.fetched:
+            emptied = file.fetched.cells.filter(pc.equal(file.fetched.cells["content_hash"], ""))
+            count = emptied.num_rows
+            groups = {**{n: emptied[n] for n in self.cell}, "control_currency": pa.nulls(count, pa.string())}
+            self.parts.append(self._covers_table(file, groups, pa.array([0] * count, pa.int64()), count))
         if empty and self.plan.stream.replaces == "file":
             no_currency = {"control_currency": pa.nulls(1, pa.string())}
             self.parts.append(self._covers_table(file, no_currency, pa.array([0], pa.int64()), 1))
@@ -710,6 +732,11 @@ class _Control:
         return text
 
     def _numbers(self, text: pa.ChunkedArray, kind: str, column: Column) -> pa.ChunkedArray:
+        if column.unit == "micros":
+            whole = pc.if_else(pc.match_substring_regex(text, "^-?[0-9]{1,20}$"), text, pa.scalar(None, pa.string()))
+            return pc.multiply(whole.cast(pa.decimal128(20, 0)), pa.scalar(Decimal("0.000001"))).cast(_CONTROL)
+        if column.rounded:
+            return _rounded(text)
         dialect = self.plan.stream.dialect
         decimal, grouping = ("\\" + dialect.decimal, re.escape(dialect.grouping))
         whole = rf"(?:[0-9]+|[0-9]{{1,3}}(?:{grouping}[0-9]{{3}})+)" if dialect.grouping else "[0-9]+"
@@ -781,6 +808,23 @@ class _Control:
     def columns(self) -> dict[str, dict[str, Any]]:
         """The profile of each declared column, JSON-able; sums as exact text."""
         return {n: {**p, **{k: _text_or_none(p[k]) for k in ("sum", "min", "max")}} for n, p in self.profile.items()}
+
+
+def _rounded(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats as text, rounded half up to six decimals of at most 18 that are read."""
+    nothing = pa.scalar(None, pa.string())
+    plain = pc.if_else(pc.match_substring_regex(text, r"^-?[0-9]{1,20}([.][0-9]+)?$"), text, nothing)
+    read = pc.replace_substring_regex(plain, r"^(-?[0-9]+[.][0-9]{18})[0-9]+$", r"\1").cast(pa.decimal128(38, 18))
+    found = pc.round(read, 6, round_mode="half_towards_infinity").cast(_CONTROL)
+    small = pc.match_substring_regex(text, r"^-?[0-9]+([.][0-9]+)?[eE][+-]?[0-9]{1,2}$")
+    if not pc.any(small).as_py():
+        return found
+    # Few values are so small that they are written with an exponent.
+    exact = [
+        Decimal(t.as_py()).quantize(Decimal("0.000001"), ROUND_HALF_UP) if s.as_py() else None
+        for t, s in zip(text, small, strict=True)
+    ]
+    return pc.coalesce(found, pa.chunked_array([pa.array(exact, _CONTROL)]))
 
 
 def _text_or_none(value: object) -> str | None:

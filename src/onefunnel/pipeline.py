@@ -32,12 +32,23 @@ from onefunnel.errors import (
     UsageError,
     is_disk_trouble,
 )
+from onefunnel.fetch import connected, fetch
 from onefunnel.formats import utc_text
 from onefunnel.landing import LoadPlan, file_dates, is_intact, read_receipt, verify_load, write_load, write_tables
 from onefunnel.ledger import Ledger, Load, Run
 from onefunnel.paths import Paths
-from onefunnel.settings import Settings, Stream, load_contracts, load_settings, parse_instant, source_root
+from onefunnel.settings import (
+    FILES,
+    Settings,
+    Source,
+    Stream,
+    load_contracts,
+    load_settings,
+    parse_instant,
+    source_root,
+)
 from onefunnel.sources.files import FoundFile, find_files, read_file
+from onefunnel.sources.inbox import Connector
 
 log = logging.getLogger("onefunnel")
 RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,180}$")
@@ -265,10 +276,12 @@ def extract(here: Installation, run_id: str, source: str | None = None) -> list[
     found = []
     with step(here, run_id, "extract", source or "") as run:
         for name in names:
+            declared = here.settings.sources[name]
             try:
-                found += [_extract_stream(here, run, name, stream) for stream in here.settings.sources[name].streams]
-            except StepFailed as error:
-                if here.settings.sources[name].required or isinstance(error, Superseded):
+                with connected(name, declared) as connector:
+                    found += [_extract_stream(here, run, name, stream, connector) for stream in declared.streams]
+            except (StepFailed, EnvironmentNotReady) as error:
+                if declared.required or isinstance(error, Superseded) or not _given_up(declared, error):
                     raise
                 log.warning("optional source %s failed; its marts go stale: %s", name, error)
                 here.ledger.set_run_extract(run_id, name, "", None, f"failed: {error.what}")
@@ -278,12 +291,22 @@ def extract(here: Installation, run_id: str, source: str | None = None) -> list[
     return found
 
 
-def _extract_stream(here: Installation, run: Run, source_name: str, stream_name: str) -> dict[str, Any]:
+def _given_up(source: Source, error: OnefunnelError) -> bool:
+    """Whether a run goes on without a source that is not required: at once where a retry will not help, and without an API
+    that is down when no further try will come."""
+    return isinstance(error, StepFailed) or (not source.is_files and os.environ.get("ONEFUNNEL_LAST_TRY", "1") == "1")
+
+
+def _extract_stream(
+    here: Installation, run: Run, source_name: str, stream_name: str, connector: Connector | None
+) -> dict[str, Any]:
     source = here.settings.sources[source_name]
     stream = source.streams[stream_name]
     where = f"source {source_name}, stream {stream_name}"
     root = source_root(source.root, here.paths.config, here.paths.home)
     cursor = here.ledger.accepted_files(source_name, stream_name)
+    if connector is not None:
+        fetch(connector, here.paths, here.ledger, run, source_name, source, stream_name)
     found = find_files(root, stream, where)
     if not found and source.required and not here.ledger.loads(source=source_name, stream=stream_name):
         raise StepFailed(
@@ -310,6 +333,7 @@ def _extract_stream(here: Installation, run: Run, source_name: str, stream_name:
         parse_instant(run.as_of + "+00:00"),
         cursor,
         [(f.path, f.sha256) for f in changed],
+        source.connector,
     )
     same = [
         x
@@ -387,7 +411,7 @@ def _land(here: Installation, run: Run, plan: LoadPlan, changed: Sequence[FoundF
     work = Path(tempfile.mkdtemp(prefix=".work-", dir=target.parent))
     try:
         files = [read_file(f, i, plan.stream, work, where) for i, f in enumerate(changed)]
-        if run.range_from and run.range_to:
+        if run.range_from and run.range_to and plan.connector == FILES:  # a connector was asked for the range itself
             inside = [f for f in files if _overlaps(file_dates(plan, f), run.range_from, run.range_to)]
             if not inside:
                 return None

@@ -93,6 +93,8 @@ class Column(_Strict):
 
     `optional`: a file without the column is no error; its values are null.
     `add_days`: what a day is moved by, 1 where the file writes the last day of an interval and the contract the day after.
+    `unit`: an amount that is written as a whole number of millionths.
+    `rounded`: a number that its source computes as a float: it is rounded half up to six decimals instead of being refused.
     """
 
     from_: Annotated[str | tuple[str, ...] | None, BeforeValidator(_column_names)] = Field(default=None, alias="from")
@@ -103,6 +105,8 @@ class Column(_Strict):
     zone: str | None = None
     fold: Literal[0, 1] | None = None
     add_days: int = Field(default=0, ge=-31, le=31)
+    unit: Literal["micros"] | None = None
+    rounded: bool = False
     optional: bool = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -120,6 +124,8 @@ class Column(_Strict):
             raise ValueError("a list in `from` names two or more different columns of the file")
         if self.zone is not None and self.zone not in available_timezones():
             raise ValueError(f"unknown time zone {self.zone!r}: use an IANA name such as Europe/Berlin")
+        if sum([self.prefix is not None, self.unit is not None, self.rounded]) > 1:
+            raise ValueError("`prefix`, `unit` and `rounded` do not go together")
         return self
 
 
@@ -520,6 +526,10 @@ def _column_problems(
             problems.append((at, f"`zone` and `fold` have no meaning for a {declared.type}"))
         if column.prefix is not None and declared.type not in NUMERIC_TYPES:
             problems.append((at, f"`prefix` has no meaning for a {declared.type}"))
+        if column.unit is not None and declared.type != "amount":
+            problems.append((at, f"`unit` has no meaning for a {declared.type}"))
+        if column.rounded and declared.type not in ("amount", "number"):
+            problems.append((at, f"`rounded` has no meaning for a {declared.type}"))
         if column.map is not None and declared.type not in ("text", "currency", "boolean", "date"):
             problems.append((at, f"`map` has no meaning for a {declared.type}"))
         if len(column.parts) > 1 and declared.type != "text":
@@ -575,6 +585,17 @@ def _message(error: dict[str, Any]) -> str:
 def zone(name: str) -> ZoneInfo:
     """The IANA zone `name` (validated when the settings were read)."""
     return ZoneInfo(name)
+
+
+def declared_connection(source: str) -> str | None:
+    """The id of the connection that a source's connector needs; None for files.
+
+    Raises:
+        ConfigError: pipeline.yml is wrong.
+    """
+    paths = Paths.find()
+    found = load_settings(paths.config, paths.dbt_project).sources.get(source)
+    return found.connection if found else None
 
 
 def declared_schedule() -> str | None:

@@ -150,6 +150,22 @@ def test_control_totals_follow_the_declared_dialect(tmp_path):
     ]
 
 
+def test_control_totals_of_micros_and_of_floats(tmp_path):
+    stream = declared(
+        {"id": {"from": "id"}, "amount": {"from": "amount", "unit": "micros"}, "clicks": {"from": "clicks"}},
+        replaces="file",
+    )
+    content = "id,amount,clicks\n1,1234567,1\n2,-5,2\n3,1.5,3\n4,,4\n"
+    _, receipt = land(tmp_path / "micros", {"a.csv": content.encode()}, stream)
+    amount = receipt["control"]["columns"]["amount"]
+    assert (amount["sum"], amount["valid"], amount["invalid"], amount["null"]) == ("1.234562", 2, 1, 1)
+    stream = declared({"id": {"from": "id"}, "amount": {"from": "amount", "rounded": True}}, replaces="file")
+    content = "id,amount\n1,12.333333333333334\n2,0.0000005\n3,1.5E-4\n4,x\n5,-0.33333333333333333333\n"
+    _, receipt = land(tmp_path / "floats", {"a.csv": content.encode()}, stream)
+    amount = receipt["control"]["columns"]["amount"]
+    assert (amount["sum"], amount["valid"], amount["invalid"]) == ("12.000151", 4, 1)
+
+
 def test_control_totals_are_taken_per_currency_as_the_source_wrote_it(tmp_path):
     columns = {"id": {"from": "id"}, "day": {"from": "day", "format": "%Y-%m-%d"}, "amount": {"from": "amount"}}
     content = (

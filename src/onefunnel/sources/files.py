@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from onefunnel.errors import EnvironmentNotReady, StepFailed
 from onefunnel.settings import Dialect, Stream
-from onefunnel.sources import ndjson, xlsx
+from onefunnel.sources import inbox, ndjson, xlsx
 from onefunnel.sources.base import ReadableFile, RecordError, Reject
 from onefunnel.sources.text_table import TextTable
 
@@ -170,7 +170,10 @@ def _read_parquet(file: FoundFile, seq: int, snapshot: Path, here: str) -> Reada
             do="Have it written again, or correct `format` in pipeline.yml.",
         ) from None
     _refuse_doubled(names, here)
-    return ReadableFile(seq, file.path, file.sha256, file.bytes, file.modified_at, snapshot, None, names, rows)
+    beside = inbox.fetched(file.absolute)
+    return ReadableFile(
+        seq, file.path, file.sha256, file.bytes, file.modified_at, snapshot, None, names, rows, fetched=beside
+    )
 
 
 def _read_ndjson(file: FoundFile, seq: int, dialect: Dialect, snapshot: Path, work: Path, here: str) -> ReadableFile:

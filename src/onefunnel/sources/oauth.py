@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from onefunnel.errors import ConfigError, OnefunnelError
+from onefunnel.sources.connections import DEADLINE_SECONDS
 from onefunnel.sources.http import Again, Api
 
 EARLY_SECONDS = 60.0
@@ -26,12 +27,26 @@ class AccessToken:
         url: the token endpoint.
         form: what is posted to it: grant type, client and refresh token.
         also: further headers that every request has.
+        deadline: seconds that it may take with all retries.
     """
 
-    def __init__(self, where: str, url: str, form: Mapping[str, str], also: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        where: str,
+        url: str,
+        form: Mapping[str, str],
+        also: Mapping[str, str] | None = None,
+        deadline: float = DEADLINE_SECONDS,
+    ) -> None:
         self.where, self.form, self.also = where, dict(form), dict(also or {})
         self._path = urlsplit(url).path
-        self._api = Api(f"{where}, token endpoint", url.removesuffix(self._path), lambda _: {}, explain=self._refused)
+        self._api = Api(
+            f"{where}, token endpoint",
+            url.removesuffix(self._path),
+            lambda _: {},
+            explain=self._refused,
+            deadline=deadline,
+        )
         self._lock = threading.Lock()
         self.answer: Mapping[str, Any] = {}  # the newest one of the token endpoint, the token among it
         self._token, self._until, self._since = "", 0.0, float("-inf")

@@ -35,9 +35,9 @@ from starlette.responses import JSONResponse, Response
 
 from onefunnel.sandbox.business.log import MICRO
 from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.salesforce_ids import company_key, salesforce_id, with_suffix
 from onefunnel.sandbox.servers.control import Clock, new_app
 from onefunnel.sandbox.servers.crm_records import CrmState
-from onefunnel.sandbox.servers.salesforce_ids import company_key, salesforce_id, with_suffix
 from onefunnel.sandbox.servers.salesforce_objects import MACHINE, OBJECTS, Cell, Kind, Row, SObject, user_id
 from onefunnel.sandbox.servers.soql import Query, SoqlError, parse
 

@@ -21,8 +21,8 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from onefunnel.sandbox.business.log import MICRO, Fields, Value, day_of, state_of
+from onefunnel.sandbox.salesforce_ids import SHAPES, salesforce_id
 from onefunnel.sandbox.servers.crm_records import CrmRecord, CrmState, FieldChange, field_changes
-from onefunnel.sandbox.servers.salesforce_ids import SHAPES, salesforce_id
 
 Kind = Literal[
     "id", "reference", "string", "picklist", "email", "phone", "url", "boolean", "date", "datetime", "currency",
