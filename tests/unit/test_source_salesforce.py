@@ -280,7 +280,7 @@ def test_day_by_day_the_warehouse_holds_what_the_crm_does(sandbox: Sandbox, ware
             rows = warehouse.rows[stream].values()
             alive = [r for r in rows if r["is_deleted"] == "false" and r.get("merged_into_id") is None]
             totals = {(t["part"], t["measure"]): t["value"] for t in beside.totals.to_pylist()}
-            assert totals[None, "rows"] == str(len(alive))
+            assert totals.get((None, "rows")) == (str(len(alive)) if stream != "activities" else None)
             if stream == "opportunities":
                 own = sum(Decimal(row["amount"] or 0) for row in alive if row["currency"] == "EUR")
                 assert Decimal(totals["EUR", "amount"]) == own > 0
@@ -324,6 +324,9 @@ def test_once_a_month_everything_and_formulas_once_a_week(sandbox: Sandbox, ware
     for stream, weekly in (("accounts", True), ("contacts", False)):
         warehouse.fetch(stream)
         assert [reads_everything(stream, days) for days in (1, 5, 30)] == [False, weekly, True]
+    # What changed in the last minutes is not left out, or it would look deleted: only what was made then is.
+    assert any(q.startswith("SELECT Id, SystemModstamp") and " WHERE CreatedDate < " in q for q in sandbox.queries())
+    assert not any("WHERE SystemModstamp <" in q for q in sandbox.queries())
 
 
 def test_a_large_answer_comes_by_the_bulk_api_and_is_the_same(
@@ -347,7 +350,7 @@ def test_what_no_field_history_holds_comes_from_the_snapshots(sandbox: Sandbox, 
     warehouse.fetch("opportunity_changes")
     same("opportunity_changes", list(warehouse.rows["opportunity_changes"].values()), 1)
     assert "StageName" not in warehouse.about["opportunity_changes"]["tracked_since"]
-    for day in (3, 5):
+    for day in (8, 15):
         sandbox.post("day", day=day)
         warehouse.fetch("opportunity_changes", COMPANY.as_of(day))
         same("opportunity_changes", list(warehouse.rows["opportunity_changes"].values()), day)
@@ -585,7 +588,8 @@ def test_what_goes_wrong_once_costs_nothing(sandbox: Sandbox, warehouse: Warehou
     ("fault", "kind", "said"),
     [
         ({"kind": "status", "status": 503, "path": MORE}, EnvironmentNotReady, "No answer could be had"),
-        ({"kind": "html", "path": f"{DATA}/queryAll", "start": 2}, EnvironmentNotReady, "no page of rows"),
+        ({"kind": "html", "path": f"{DATA}/queryAll", "start": 2}, EnvironmentNotReady, "not JSON but text/html"),
+        ({"kind": "error_200", "path": MORE}, EnvironmentNotReady, "no page of rows"),
         ({"kind": "repeat", "path": MORE, "start": 2}, StepFailed, "lead in a circle"),
         ({"kind": "redirect", "path": MORE}, StepFailed, "redirects to redirected.invalid"),
         (

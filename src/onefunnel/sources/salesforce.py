@@ -17,7 +17,6 @@ Formulas change without a stamp; they are read anew once a week, and everything 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +32,7 @@ from onefunnel.engines.duckdb import identifier, literal, scratch
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api
+from onefunnel.sources.http import Again, Api, Usage
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field, write_csv_records, write_records
@@ -133,7 +132,8 @@ class Salesforce:
                 "give the organisation's own domain as host, https://….my.salesforce.com (docs/how-to/connect-salesforce.md)",
             )
         self.login = connection.base_url(LOGIN)
-        self.token = AccessToken(where, f"{self.login}/services/oauth2/token", form)
+        self.deadline = connection.deadline_seconds
+        self.token = AccessToken(where, f"{self.login}/services/oauth2/token", form, deadline=self.deadline)
         self._api: Api | None = None
         self._fields: dict[str, dict[str, tuple[str, bool]]] = {}  # object -> field -> (type, whether it is a formula)
         self._own: dict[str, str | None] = {}
@@ -159,7 +159,9 @@ class Salesforce:
                     "nothing was sent there; correct the host of the connection",
                 )
             origin = str(url.copy_with(path="/", query=None))
-            self._api = Api(self.where, origin, self.token, explain=_explained, limits=(_LIMIT,))
+            self._api = Api(
+                self.where, origin, self.token, explain=_explained, limits=(_LIMIT,), deadline=self.deadline
+            )
         return self._api
 
     def close(self) -> None:
@@ -170,7 +172,7 @@ class Salesforce:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream."""
-        requests, retries = self.api.usage.requests, self.api.usage.retries
+        self.api.usage = usage = Usage()
         stream = STREAMS[asked.stream]
         self._fields.clear()  # what is described now also tells the server's clock
         self._check(asked, (*stream.sobjects, *stream.beside))
@@ -178,11 +180,7 @@ class Salesforce:
         read = self._changes if asked.stream in HISTORIES else self._records
         records, select, covered, about = read(asked, inbox, stream, until)
         totals = self._totals(asked, stream, until)
-        about |= {
-            "requests": self.api.usage.requests - requests,
-            "retries": self.api.usage.retries - retries,
-            "limits": dict(self.api.usage.limits),
-        }
+        about |= {"requests": usage.requests, "retries": usage.retries, "limits": usage.limits}
         inbox.deliver(
             {_raw(each.sobject): each.records for each in records},
             select=f"with {', '.join(map(self._relation, records))} select * from ({select})",
@@ -450,8 +448,8 @@ class Salesforce:
             if asked[url] > TRIES:
                 raise StepFailed("The pages of an answer lead in a circle.", self.api.where, _REPORT)
             query: dict[str, Any] = {"params": {"q": soql}} if url == first else {}
-            self.api.save("GET", url, page, headers={"Sforce-Query-Options": f"batchSize={BATCH}"}, **query)
-            head = _head(page, sobject.name)
+            body = self.api.page("GET", url, page, headers={"Sforce-Query-Options": f"batchSize={BATCH}"}, **query)
+            head = _head(body, sobject.name)
             if head is None:
                 if asked[url] == TRIES:
                     raise EnvironmentNotReady(
@@ -563,10 +561,9 @@ def _facts(files: Sequence[tuple[Path, str]], columns: str, condition: str) -> l
         return db.execute(f"select {columns} from ({' union all by name '.join(parts)}) where {condition}").fetchall()
 
 
-def _head(page: Path, sobject: str) -> tuple[str, int] | None:
-    """(address of the next page, or empty; how many rows the query has) of a saved page; None where it is no such page."""
+def _head(body: Any, sobject: str) -> tuple[str, int] | None:
+    """(address of the next page, or empty; how many rows the query has) of a page; None where it is no such page."""
     try:
-        body = json.loads(page.read_bytes())
         url, total, rows = body.get("nextRecordsUrl", ""), int(body["totalSize"]), body["records"]
         named = all(row["attributes"]["type"] == sobject for row in rows[:1])
     except (ValueError, KeyError, TypeError, AttributeError):

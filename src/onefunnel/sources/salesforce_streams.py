@@ -73,14 +73,14 @@ class Stream:
         select: SQL over one relation per object, of its name, with its fields as texts.
         beside: objects that are read whole each time, because the records need them.
         whole: read all of it each time: short lists, and those whose rows are not named by an id alone.
-        counted: whether there is one record for each row that is not deleted.
+        counted: whether its rows are counted by a call of their own; `metadata.source_totals` compares these.
     """
 
     sobjects: tuple[SObject, ...]
     select: str
     beside: tuple[SObject, ...] = ()
     whole: bool = False
-    counted: bool = True
+    counted: bool = False
 
 
 def number(value: str) -> str:
@@ -273,7 +273,6 @@ STREAMS: dict[str, Stream] = {
         qualify row_number() over (partition by UserId, Territory2Id, valid_from order by SystemModstamp desc, Id) = 1
         """,
         whole=True,
-        counted=False,
     ),
     "crm_campaigns": Stream(
         (
@@ -301,6 +300,7 @@ STREAMS: dict[str, Stream] = {
             coalesce(BillingCountryCode, BillingCountry) as country
         from "Account"
         """,
+        counted=True,
     ),
     "contacts": Stream(
         (
@@ -316,6 +316,7 @@ STREAMS: dict[str, Stream] = {
             coalesce(MailingCountryCode, MailingCountry) as country
         from "Contact"
         """,
+        counted=True,
     ),
     "leads": Stream(
         (
@@ -338,8 +339,9 @@ STREAMS: dict[str, Stream] = {
             end as converted_at
         from "Lead"
         """,
+        counted=True,
     ),
-    "lead_changes": Stream((_history("lead_changes", "LeadHistory", "LeadId"),), "", (_USERS,), counted=False),
+    "lead_changes": Stream((_history("lead_changes", "LeadHistory", "LeadId"),), "", (_USERS,)),
     "opportunities": Stream(
         (
             SObject(
@@ -352,9 +354,10 @@ STREAMS: dict[str, Stream] = {
         f"""
         select * replace ({category("ForecastCategory")} as ForecastCategory) from "Opportunity"
         """,
+        counted=True,
     ),
     "opportunity_changes": Stream(
-        (_history("opportunity_changes", "OpportunityFieldHistory", "OpportunityId"),), "", (_USERS,), counted=False
+        (_history("opportunity_changes", "OpportunityFieldHistory", "OpportunityId"),), "", (_USERS,)
     ),
     # Two roles of one contact, or one that was taken away and given again: the living, the primary, the newest one.
     "opportunity_contacts": Stream(
@@ -372,7 +375,6 @@ STREAMS: dict[str, Stream] = {
         ) = 1
         """,
         whole=True,
-        counted=False,
     ),
     "opportunity_splits": Stream(
         (
@@ -391,7 +393,6 @@ STREAMS: dict[str, Stream] = {
         """,
         (SObject("OpportunitySplitType", "DeveloperName"),),
         whole=True,
-        counted=False,
     ),
     "opportunity_lines": Stream(
         (
