@@ -296,7 +296,7 @@ def test_a_second_look_at_the_same_moment_brings_nothing(sandbox: Sandbox, wareh
 
 def test_what_is_as_old_as_the_cursor_or_a_little_older_is_read_again(sandbox: Sandbox, warehouse: Warehouse):
     warehouse.fetch("leads")
-    cursor = warehouse.about["leads"]["cursor"]["Lead"]
+    cursor = warehouse.about["leads"]["cursors"]["Lead"]
     httpx.delete(f"{sandbox.url}/_sandbox/faults")
     assert cursor == max(row["modified_at"] for row in warehouse.rows["leads"].values()) < f"{COMPANY.as_of(1).date()}"
     sandbox.script()

@@ -192,7 +192,7 @@ class Salesforce:
     def _settled(self, asked: Asked) -> dt.datetime:
         """Up to when everything can be read by now, by Salesforce's own clock; never before what was seen already."""
         now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
-        seen = [_instant(stamp) + dt.timedelta(seconds=1) for stamp in asked.before.get("cursor", {}).values()]
+        seen = [_instant(stamp) + dt.timedelta(seconds=1) for stamp in asked.before.get("cursors", {}).values()]
         return max([now - SETTLED, *seen])
 
     # -- streams -------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class Salesforce:
         everything = stream.whole or _all_is_due(asked, stream.sobjects, formulas)
         reads = [self._part(asked, inbox, sobject, until, everything) for sobject in stream.sobjects]
         beside = [self._read(asked, inbox, sobject, ()) for sobject in stream.beside]
-        about: dict[str, Any] = {"cursor": _cursor(asked, reads), "everything": everything}
+        about: dict[str, Any] = {**_cursors(asked, reads), "everything": everything}
         merged: list[str] = []
         if "MasterRecordId" in stream.sobjects[0].fields:
             losers = _facts([(reads[0].facts, "")], "distinct Id", "MasterRecordId is not null")
@@ -239,7 +239,7 @@ class Salesforce:
                 reads.append(new)
                 compared.append(new if everything else self._whole_deals(asked, inbox, new))
                 select += " union all " + changes_of_snapshots(since, asked.since)
-        about["cursor"] = _cursor(asked, reads)
+        about |= _cursors(asked, reads)
         users = [self._read(asked, inbox, sobject, ()) for sobject in stream.beside]
         return [*compared, *users], f"select * replace ({PEOPLE} as changed_by_id) from ({select})", None, about
 
@@ -261,7 +261,7 @@ class Salesforce:
         """
         if everything:
             return self._read(asked, inbox, sobject, [f"CreatedDate < {_soql(until)}"] if sobject.is_dated else [])
-        since = _instant(asked.before["cursor"][sobject.name]) - OVERLAP
+        since = _instant(asked.before["cursors"][sobject.name]) - OVERLAP
         bounds = (f"{sobject.stamp} >= {_soql(since)}", f"{sobject.stamp} < {_soql(until)}")
         return self._read(asked, inbox, sobject, bounds)
 
@@ -535,20 +535,20 @@ def _conditions(asked: Asked, sobject: SObject, counted_until: dt.datetime | Non
 
 def _all_is_due(asked: Asked, sobjects: Iterable[SObject], formulas: bool) -> bool:
     """Whether everything is read: at first, by hand, monthly, and weekly where there are formulas."""
-    if asked.last is None or asked.dates or not {s.name for s in sobjects} <= set(asked.before.get("cursor", {})):
+    if asked.last is None or asked.dates or not {s.name for s in sobjects} <= set(asked.before.get("cursors", {})):
         return True
     before, today = asked.last.date(), asked.as_of.date()
     new_month = (before.year, before.month) != (today.year, today.month)
     return new_month or (formulas and before.isocalendar()[:2] != today.isocalendar()[:2])
 
 
-def _cursor(asked: Asked, reads: Sequence[_Read]) -> dict[str, str]:
-    """The greatest stamp that was ever seen of each object."""
-    found = dict(asked.before.get("cursor", {}))
+def _cursors(asked: Asked, reads: Sequence[_Read]) -> dict[str, Any]:
+    """The greatest stamp that was ever seen of each object, and of all."""
+    found: dict[str, str] = dict(asked.before.get("cursors", {}))
     for read in reads:
         if read.greatest is not None:
             found[read.sobject.name] = max(read.greatest, found.get(read.sobject.name, ""))
-    return found
+    return {"cursor": max(found.values(), default=None), "cursors": found}
 
 
 def _facts(files: Sequence[tuple[Path, str]], columns: str, condition: str) -> list[tuple[Any, ...]]:
