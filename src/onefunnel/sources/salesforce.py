@@ -17,11 +17,10 @@ Formulas change without a stamp; they are read anew once a week, and everything 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from onefunnel.engines.duckdb import identifier, literal, scratch
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api
+from onefunnel.sources.http import Again, Api, Usage
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field, write_csv_records, write_records
@@ -57,7 +56,7 @@ from onefunnel.sources.salesforce_streams import time as time_of
 VERSION = "v66.0"
 DATA = f"services/data/{VERSION}"
 LOGIN = "https://login.salesforce.com"
-DOMAINS = (".salesforce.com", ".salesforce.mil", ".force.com")
+DOMAINS = (".salesforce.com", ".salesforce.mil")
 BATCH = 2_000
 BULK_FROM = 50_000  # rows; below, pages cost fewer requests and less time than a job
 OVERLAP = dt.timedelta(minutes=15)
@@ -86,6 +85,7 @@ class _Read:
         fields: those that were asked for.
         path: JSON path of the rows in a page; None: pages of CSV.
         facts: Parquet file with the id and other small facts of every row.
+        rows, greatest: how many rows there are, each once, and the greatest stamp among them.
     """
 
     sobject: SObject
@@ -93,6 +93,8 @@ class _Read:
     pages: tuple[Path, ...]
     path: str | None
     facts: Path
+    rows: int
+    greatest: str | None
 
     @property
     def records(self) -> Records:
@@ -130,7 +132,8 @@ class Salesforce:
                 "give the organisation's own domain as host, https://….my.salesforce.com (docs/how-to/connect-salesforce.md)",
             )
         self.login = connection.base_url(LOGIN)
-        self.token = AccessToken(where, f"{self.login}/services/oauth2/token", form)
+        self.deadline = connection.deadline_seconds
+        self.token = AccessToken(where, f"{self.login}/services/oauth2/token", form, deadline=self.deadline)
         self._api: Api | None = None
         self._fields: dict[str, dict[str, tuple[str, bool]]] = {}  # object -> field -> (type, whether it is a formula)
         self._own: dict[str, str | None] = {}
@@ -156,7 +159,9 @@ class Salesforce:
                     "nothing was sent there; correct the host of the connection",
                 )
             origin = str(url.copy_with(path="/", query=None))
-            self._api = Api(self.where, origin, self.token, explain=_explained, limits=(_LIMIT,))
+            self._api = Api(
+                self.where, origin, self.token, explain=_explained, limits=(_LIMIT,), deadline=self.deadline
+            )
         return self._api
 
     def close(self) -> None:
@@ -167,18 +172,15 @@ class Salesforce:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream."""
-        requests, retries = self.api.usage.requests, self.api.usage.retries
+        self.api.usage = usage = Usage()
         stream = STREAMS[asked.stream]
+        self._fields.clear()  # what is described now also tells the server's clock
         self._check(asked, (*stream.sobjects, *stream.beside))
-        until = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC) - SETTLED
+        until = self._settled(asked)
         read = self._changes if asked.stream in HISTORIES else self._records
         records, select, covered, about = read(asked, inbox, stream, until)
         totals = self._totals(asked, stream, until)
-        about |= {
-            "requests": self.api.usage.requests - requests,
-            "retries": self.api.usage.retries - retries,
-            "limits": dict(self.api.usage.limits),
-        }
+        about |= {"requests": usage.requests, "retries": usage.retries, "limits": usage.limits}
         inbox.deliver(
             {_raw(each.sobject): each.records for each in records},
             select=f"with {', '.join(map(self._relation, records))} select * from ({select})",
@@ -186,6 +188,12 @@ class Salesforce:
             totals=pa.Table.from_pylist(totals, TOTALS),
             about=about,
         )
+
+    def _settled(self, asked: Asked) -> dt.datetime:
+        """Up to when everything can be read by now, by Salesforce's own clock; never before what was seen already."""
+        now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
+        seen = [_instant(stamp) + dt.timedelta(seconds=1) for stamp in asked.before.get("cursors", {}).values()]
+        return max([now - SETTLED, *seen])
 
     # -- streams -------------------------------------------------------------------------------------------------------
 
@@ -195,10 +203,11 @@ class Salesforce:
         everything = stream.whole or _all_is_due(asked, stream.sobjects, formulas)
         reads = [self._part(asked, inbox, sobject, until, everything) for sobject in stream.sobjects]
         beside = [self._read(asked, inbox, sobject, ()) for sobject in stream.beside]
-        about: dict[str, Any] = {"cursor": _cursor(asked, reads), "everything": everything}
-        losers = [str(loser) for (loser,) in _facts(reads, "distinct Id", "MasterRecordId is not null")]
-        if merged := sorted({*losers, *asked.before.get("merged", ())}):
-            about["merged"] = merged
+        about: dict[str, Any] = {**_cursors(asked, reads), "everything": everything}
+        merged: list[str] = []
+        if "MasterRecordId" in stream.sobjects[0].fields:
+            losers = _facts([(reads[0].facts, "")], "distinct Id", "MasterRecordId is not null")
+            about["merged"] = merged = sorted({*(loser for (loser,) in losers), *asked.before.get("merged", ())})
         covered = None
         if everything:
             covered = self._gone(asked, stream, reads, merged)
@@ -219,7 +228,8 @@ class Salesforce:
         select = changes_of_history(asked.stream)
         if asked.stream == "opportunity_changes":
             found = {
-                str(name): str(first) for name, first in _facts([history], "Field, min(stamp)", "true group by Field")
+                str(name): str(first)
+                for name, first in _facts([(history.facts, "CreatedDate")], "Field, min(stamp)", "true group by Field")
             }
             since = {**found, **asked.before.get("tracked_since", {})}
             about["tracked_since"] = since
@@ -228,21 +238,21 @@ class Salesforce:
                 new = self._part(asked, inbox, SNAPSHOT, until, everything)
                 reads.append(new)
                 compared.append(new if everything else self._whole_deals(asked, inbox, new))
-                select += " union all " + changes_of_snapshots(since)
-        about["cursor"] = _cursor(asked, reads)
+                select += " union all " + changes_of_snapshots(since, asked.since)
+        about |= _cursors(asked, reads)
         users = [self._read(asked, inbox, sobject, ()) for sobject in stream.beside]
         return [*compared, *users], f"select * replace ({PEOPLE} as changed_by_id) from ({select})", None, about
 
     def _whole_deals(self, asked: Asked, inbox: Inbox, new: _Read) -> _Read:
         """All snapshots of the deals that have new ones: what changed shows in comparison with the one before only."""
-        deals = [str(deal) for (deal,) in _facts([new], "distinct OpportunityId", "true")]
+        deals = [str(deal) for (deal,) in _facts([(new.facts, "")], "distinct OpportunityId", "true")]
         chunks = [deals[n : n + IDS_A_QUERY] for n in range(0, len(deals), IDS_A_QUERY)]
         pages: list[Path] = []
         for n, chunk in enumerate(chunks):
             listed = ", ".join(map(literal, chunk))
             soql = f"SELECT {', '.join(new.fields)} FROM {SNAPSHOT.name} WHERE OpportunityId IN ({listed})"
             pages += self._paged(SNAPSHOT, inbox, f"deals-{n:05d}", soql)[0]
-        return _Read(SNAPSHOT, new.fields, tuple(pages), "$.records[*]", new.facts)
+        return replace(new, pages=tuple(pages), path="$.records[*]")
 
     def _part(self, asked: Asked, inbox: Inbox, sobject: SObject, until: dt.datetime, everything: bool) -> _Read:
         """The rows of an object that changed since the cursor, or all of them.
@@ -251,7 +261,7 @@ class Salesforce:
         """
         if everything:
             return self._read(asked, inbox, sobject, [f"CreatedDate < {_soql(until)}"] if sobject.is_dated else [])
-        since = _instant(asked.before["cursor"][sobject.name]) - OVERLAP
+        since = _instant(asked.before["cursors"][sobject.name]) - OVERLAP
         bounds = (f"{sobject.stamp} >= {_soql(since)}", f"{sobject.stamp} < {_soql(until)}")
         return self._read(asked, inbox, sobject, bounds)
 
@@ -271,7 +281,7 @@ class Salesforce:
                 "create temp table landed as select * exclude (content_hash) from known where content_hash <> ''"
             )
             (landed,) = db.execute("select count(*) from landed").fetchall()[0]
-            ((found,),) = _facts(reads, "count(distinct Id)", "true")
+            found = sum(read.rows for read in reads)
             if landed and not asked.dates and (not found or (landed > FEW and found < landed * LEAST_SHARE)):
                 raise StepFailed(
                     f"The user of the connection sees {found:,} records; {landed:,} are known.",
@@ -412,13 +422,14 @@ class Salesforce:
             write_csv_records(pages, kept, inbox.pages, facts, self.api.where)
         else:
             write_records(pages, path, kept, inbox.pages, facts, self.api.where)
-        read = _Read(sobject, fields, tuple(pages), path, facts)
-        ((found,),) = _facts([read], "count(distinct Id)", "true")
-        if found != announced:
+        ((rows, greatest),) = _facts(
+            [(facts, sobject.stamp if not ids_only else "")], "count(distinct Id), max(stamp)", "true"
+        )
+        if rows != announced:
             raise EnvironmentNotReady(
-                f"{announced:,} rows were announced and {found:,} came.", self.api.where, "Run again; nothing was lost."
+                f"{announced:,} rows were announced and {rows:,} came.", self.api.where, "Run again; nothing was lost."
             )
-        return read
+        return _Read(sobject, fields, tuple(pages), path, facts, rows, greatest)
 
     def _paged(self, sobject: SObject, inbox: Inbox, name: str, soql: str) -> tuple[list[Path], int]:
         """The pages of a query, and how many rows it has. A page is asked for again when it is none, or another one.
@@ -437,8 +448,8 @@ class Salesforce:
             if asked[url] > TRIES:
                 raise StepFailed("The pages of an answer lead in a circle.", self.api.where, _REPORT)
             query: dict[str, Any] = {"params": {"q": soql}} if url == first else {}
-            self.api.save("GET", url, page, headers={"Sforce-Query-Options": f"batchSize={BATCH}"}, **query)
-            head = _head(page, sobject.name)
+            body = self.api.page("GET", url, page, headers={"Sforce-Query-Options": f"batchSize={BATCH}"}, **query)
+            head = _head(body, sobject.name)
             if head is None:
                 if asked[url] == TRIES:
                     raise EnvironmentNotReady(
@@ -524,39 +535,35 @@ def _conditions(asked: Asked, sobject: SObject, counted_until: dt.datetime | Non
 
 def _all_is_due(asked: Asked, sobjects: Iterable[SObject], formulas: bool) -> bool:
     """Whether everything is read: at first, by hand, monthly, and weekly where there are formulas."""
-    if asked.last is None or asked.dates or not {s.name for s in sobjects} <= set(asked.before.get("cursor", {})):
+    if asked.last is None or asked.dates or not {s.name for s in sobjects} <= set(asked.before.get("cursors", {})):
         return True
     before, today = asked.last.date(), asked.as_of.date()
     new_month = (before.year, before.month) != (today.year, today.month)
     return new_month or (formulas and before.isocalendar()[:2] != today.isocalendar()[:2])
 
 
-def _cursor(asked: Asked, reads: Sequence[_Read]) -> dict[str, str]:
-    """The greatest stamp that was ever seen of each object."""
-    found = dict(asked.before.get("cursor", {}))
+def _cursors(asked: Asked, reads: Sequence[_Read]) -> dict[str, Any]:
+    """The greatest stamp that was ever seen of each object, and of all."""
+    found: dict[str, str] = dict(asked.before.get("cursors", {}))
     for read in reads:
-        ((stamp,),) = _facts([read], "max(stamp)", "true")
-        if stamp is not None:
-            found[read.sobject.name] = max(str(stamp), found.get(read.sobject.name, ""))
-    return found
+        if read.greatest is not None:
+            found[read.sobject.name] = max(read.greatest, found.get(read.sobject.name, ""))
+    return {"cursor": max(found.values(), default=None), "cursors": found}
 
 
-def _facts(reads: Sequence[_Read], columns: str, condition: str) -> list[tuple[Any, ...]]:
-    """Columns of the facts of some reads: Id, stamp, and MasterRecordId, Field and OpportunityId where they have them."""
-    ids = "select null::varchar as Id, null::varchar as stamp, null::varchar as MasterRecordId, null::varchar as Field,"
-    parts = [f"{ids} null::varchar as OpportunityId where false"]
-    for read in reads:
-        stamp = "" if read.fields == ("Id",) else f", {time_of(identifier(read.sobject.stamp))} as stamp"
-        parts.append(f"select *{stamp} from read_parquet({literal(read.facts)})")
-    with scratch(reads[0].facts.parent) as db:
-        union = " union all by name ".join(parts)
-        return db.execute(f"select {columns} from ({union}) where {condition}").fetchall()
+def _facts(files: Sequence[tuple[Path, str]], columns: str, condition: str) -> list[tuple[Any, ...]]:
+    """Columns of the facts of rows, by (file, its column of the stamp): Id, stamp, and what else the file has."""
+    parts = []
+    for file, name in files:
+        stamp = time_of(identifier(name)) if name else "null"
+        parts.append(f"select *, cast({stamp} as varchar) as stamp from read_parquet({literal(file)})")
+    with scratch(files[0][0].parent) as db:
+        return db.execute(f"select {columns} from ({' union all by name '.join(parts)}) where {condition}").fetchall()
 
 
-def _head(page: Path, sobject: str) -> tuple[str, int] | None:
-    """(address of the next page, or empty; how many rows the query has) of a saved page; None where it is no such page."""
+def _head(body: Any, sobject: str) -> tuple[str, int] | None:
+    """(address of the next page, or empty; how many rows the query has) of a page; None where it is no such page."""
     try:
-        body = json.loads(page.read_bytes())
         url, total, rows = body.get("nextRecordsUrl", ""), int(body["totalSize"]), body["records"]
         named = all(row["attributes"]["type"] == sobject for row in rows[:1])
     except (ValueError, KeyError, TypeError, AttributeError):

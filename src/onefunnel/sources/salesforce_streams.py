@@ -9,6 +9,7 @@ with `?` is not in every organisation (currencies, state and country picklists, 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,14 +73,14 @@ class Stream:
         select: SQL over one relation per object, of its name, with its fields as texts.
         beside: objects that are read whole each time, because the records need them.
         whole: read all of it each time: short lists, and those whose rows are not named by an id alone.
-        counted: whether there is one record for each row that is not deleted.
+        counted: whether its rows are counted by a call of their own; `metadata.source_totals` compares these.
     """
 
     sobjects: tuple[SObject, ...]
     select: str
     beside: tuple[SObject, ...] = ()
     whole: bool = False
-    counted: bool = True
+    counted: bool = False
 
 
 def number(value: str) -> str:
@@ -153,7 +154,6 @@ SNAPSHOT = SObject(
     "OpportunityHistory",
     "OpportunityId:id StageName Amount:number CurrencyIsoCode? CloseDate:day Probability:number ForecastCategory CreatedById:id",
     stamp="CreatedDate",
-    since=True,
 )
 _CATEGORIES = {"BestCase": "best_case", "MostLikely": "most_likely", "Forecast": "commit"}
 
@@ -187,11 +187,12 @@ def changes_of_history(stream: str) -> str:
 _PARENT = {"LeadId": "lead_id", "OpportunityId": "opportunity_id"}
 
 
-def changes_of_snapshots(tracked_since: Mapping[str, str]) -> str:
+def changes_of_snapshots(tracked_since: Mapping[str, str], since: dt.date) -> str:
     """SQL of the changes that two snapshots of a deal differ by, as far as the field history does not hold them.
 
     Args:
         tracked_since: field of the field history -> its first change there; what is not named was never tracked.
+        since: nothing older is wanted.
     """
     parts = []
     for name, tracked in SNAPSHOT_FIELDS.items():
@@ -204,6 +205,7 @@ def changes_of_snapshots(tracked_since: Mapping[str, str]) -> str:
             f" CreatedById as changed_by_id from {identifier(SNAPSHOT.name)}"
             f" window deal as (partition by OpportunityId order by CreatedDate, Id)"
             f" qualify row_number() over deal > 1 and new_value is distinct from old_value and {untracked}"
+            f" and CreatedDate >= '{since}'"
         )
     return " union all ".join(parts)
 
@@ -211,6 +213,8 @@ def changes_of_snapshots(tracked_since: Mapping[str, str]) -> str:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 _ALIVE = "IsDeleted = false"
+# The loser of a merge is deleted in Salesforce. For everybody else it lives on in the one that won.
+_DELETED = "case when MasterRecordId is null then IsDeleted else 'false' end"
 _MIDNIGHT = "T00:00:00.000Z"
 _ACTIVITY = (
     "WhoId:id WhatId:id AccountId:id OwnerId:id ActivityDate:day IsDeleted:flag CreatedById:id CreatedDate:time"
@@ -269,7 +273,6 @@ STREAMS: dict[str, Stream] = {
         qualify row_number() over (partition by UserId, Territory2Id, valid_from order by SystemModstamp desc, Id) = 1
         """,
         whole=True,
-        counted=False,
     ),
     "crm_campaigns": Stream(
         (
@@ -290,13 +293,14 @@ STREAMS: dict[str, Stream] = {
                 " Region__c Territory__c Is_Target__c:flag CreatedDate:time IsDeleted:flag",
             ),
         ),
-        """
+        f"""
         select
-            * exclude (Website, BillingCountryCode, BillingCountry),
+            * exclude (Website, BillingCountryCode, BillingCountry) replace ({_DELETED} as IsDeleted),
             nullif(regexp_replace(lower(Website), '^([a-z]+://)?(www[.])?|[:/?#].*$', '', 'g'), '') as domain,
             coalesce(BillingCountryCode, BillingCountry) as country
         from "Account"
         """,
+        counted=True,
     ),
     "contacts": Stream(
         (
@@ -306,11 +310,13 @@ STREAMS: dict[str, Stream] = {
                 " IsDeleted:flag",
             ),
         ),
-        """
+        f"""
         select
-            * exclude (MailingCountryCode, MailingCountry), coalesce(MailingCountryCode, MailingCountry) as country
+            * exclude (MailingCountryCode, MailingCountry) replace ({_DELETED} as IsDeleted),
+            coalesce(MailingCountryCode, MailingCountry) as country
         from "Contact"
         """,
+        counted=True,
     ),
     "leads": Stream(
         (
@@ -325,7 +331,7 @@ STREAMS: dict[str, Stream] = {
         f"""
         select
             * exclude (CountryCode, Country, IsConverted, ConvertedDate, Converted_At__c)
-                replace (case when OwnerId like '005%' then OwnerId end as OwnerId),
+                replace (case when OwnerId like '005%' then OwnerId end as OwnerId, {_DELETED} as IsDeleted),
             coalesce(CountryCode, Country) as country,
             case
                 when IsConverted = 'true'
@@ -333,8 +339,9 @@ STREAMS: dict[str, Stream] = {
             end as converted_at
         from "Lead"
         """,
+        counted=True,
     ),
-    "lead_changes": Stream((_history("lead_changes", "LeadHistory", "LeadId"),), "", (_USERS,), counted=False),
+    "lead_changes": Stream((_history("lead_changes", "LeadHistory", "LeadId"),), "", (_USERS,)),
     "opportunities": Stream(
         (
             SObject(
@@ -347,9 +354,10 @@ STREAMS: dict[str, Stream] = {
         f"""
         select * replace ({category("ForecastCategory")} as ForecastCategory) from "Opportunity"
         """,
+        counted=True,
     ),
     "opportunity_changes": Stream(
-        (_history("opportunity_changes", "OpportunityFieldHistory", "OpportunityId"),), "", (_USERS,), counted=False
+        (_history("opportunity_changes", "OpportunityFieldHistory", "OpportunityId"),), "", (_USERS,)
     ),
     # Two roles of one contact, or one that was taken away and given again: the living, the primary, the newest one.
     "opportunity_contacts": Stream(
@@ -367,7 +375,6 @@ STREAMS: dict[str, Stream] = {
         ) = 1
         """,
         whole=True,
-        counted=False,
     ),
     "opportunity_splits": Stream(
         (
@@ -386,7 +393,6 @@ STREAMS: dict[str, Stream] = {
         """,
         (SObject("OpportunitySplitType", "DeveloperName"),),
         whole=True,
-        counted=False,
     ),
     "opportunity_lines": Stream(
         (
