@@ -308,7 +308,7 @@ class HubSpot:
     def _fetch_changes(self, asked: Asked, inbox: Inbox, stream: _Stream, words: Mapping[str, str]) -> None:
         names = self._properties(asked, stream)
         held = {name: actual for name, actual in names.items() if actual}
-        read = self._read(asked, inbox, stream.object, ["createdate"], list(held.values()))
+        read = self._read(asked, inbox, stream.object, list(held.values()), list(held.values()))
         fields = _fields(names) + [Field(f"{name} versions", f"propertiesWithHistory.{held[name]}") for name in held]
         in_portal = self._in_portal() if stream.object is _DEALS else {}
         told = " union all ".join(
