@@ -361,7 +361,7 @@ class HubSpot:
             left join (select distinct on (user_id) user_id, id as owner_id from owners order by user_id, archived) as reps
                 on by_user = reps.user_id
             where new_value is distinct from old_value
-                and (not is_oldest or (kept < {SHORTEST_CUT} and moment > cast(created_at as timestamp) + interval 1 minute))
+                and (not is_oldest or (kept < {SHORTEST_CUT} and moment > cast(created_at as timestamp) + interval 1 second))
                 and change_id not in (select change_id from known)
         """
         inbox.deliver(
@@ -628,8 +628,14 @@ class HubSpot:
         known = _known(asked)
         if known is None:
             return None
-        gone = set(known[cell].to_pylist()) - listed - read.live.losers - read.archived.losers
-        there = self._existing(stream.object, gone, archived=False) + self._existing(stream.object, gone, archived=True)
+        losers = read.live.losers | read.archived.losers
+        gone = set(known[cell].to_pylist()) - listed - losers
+        # A lead that was merged into somebody who is none was one nevertheless.
+        there = [
+            *losers,
+            *self._existing(stream.object, gone, archived=False),
+            *self._existing(stream.object, gone, archived=True),
+        ]
         return known.select([cell]).filter(pc.invert(pc.is_in(known[cell], pa.array(there, pa.string()))))
 
     def _existing(self, of: _Object, ids: Collection[str], *, archived: bool) -> list[str]:
