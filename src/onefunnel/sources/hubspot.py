@@ -120,7 +120,7 @@ _RECORDS = {
     "opportunities": _Stream(
         _DEALS,
         "dealname amount:number deal_currency_code? dealstage hs_deal_stage_probability:number closedate:time"
-        " hubspot_owner_id closed_lost_reason hs_manual_forecast_category competitor? buying_class? sales_model?"
+        " hubspot_owner_id closed_lost_reason hs_manual_forecast_category? competitor? buying_class? sales_model?"
         " lead_origin? crm_campaign? is_test:yes?",
         "dealname, company_id, amount, coalesce(deal_currency_code, {currency}) as deal_currency_code, dealstage,"
         " {probability} as probability, {closing_day} as closing_day, hubspot_owner_id, closed_lost_reason,"
@@ -138,7 +138,7 @@ _CHANGES = {
         _Stream(
             _DEALS,
             "dealstage amount:number deal_currency_code? closedate:time hs_deal_stage_probability:number"
-            " hs_manual_forecast_category hubspot_owner_id",
+            " hs_manual_forecast_category? hubspot_owner_id",
             "",
         ),
         {
@@ -300,7 +300,7 @@ class HubSpot:
         inbox.deliver(
             relations,
             covered=self._covered(asked, inbox, stream, read),
-            totals=self._total(stream),
+            totals=self._total(inbox, stream),
             about=self._about(read.about),
             select=select,
         )
@@ -501,7 +501,7 @@ class HubSpot:
                 "properties": [*properties, *history],
                 "propertiesWithHistory": list(history),
             }
-            page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, json=order)
+            page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, _of(some), json=order)
             found.add(file, page, of.modified)
         return found
 
@@ -514,7 +514,7 @@ class HubSpot:
             for some in _some(open_ones, ASSOCIATIONS_PAGE):
                 file = inbox.pages / f"to-{to}-{len(files):06d}.json"
                 path = f"crm/v4/associations/{of.name}/{to}/batch/read"
-                page = self._page("POST", path, file, json={"inputs": some})
+                page = self._page("POST", path, file, _of([x["id"] for x in some]), json={"inputs": some})
                 files.append(file)
                 further += [{"id": str(r["from"]["id"]), "after": _after(r)} for r in page["results"] if _after(r)]
             if further and further == open_ones:
@@ -564,7 +564,7 @@ class HubSpot:
                 page = parse(to.read_text(encoding="utf-8"))
             except ValueError:
                 continue
-            if isinstance(page, dict) and isinstance(page.get("results"), list) and fits(page):
+            if isinstance(page, dict) and isinstance(page.get("results"), list) and _is_whole(page) and fits(page):
                 return page
         raise StepFailed(
             "The API's answer is no page of records, or one that was given before.",
@@ -648,10 +648,11 @@ class HubSpot:
             found += [str(record["id"]) for record in answer["results"]]
         return found
 
-    def _total(self, stream: _Stream) -> pa.Table:
+    def _total(self, inbox: Inbox, stream: _Stream) -> pa.Table:
         """How many records there are that are not archived, as the search counts them."""
         order = {"filterGroups": [{"filters": list(stream.filters)}] if stream.filters else [], "limit": 1}
-        answer = self.api.json("POST", f"crm/v3/objects/{stream.object.name}/search", json=order)
+        path = f"crm/v3/objects/{stream.object.name}/search"
+        answer = self._page("POST", path, inbox.pages / "total.json", json=order)
         row = {"part": None, "day": None, "measure": "rows", "value": str(answer["total"])}
         return pa.Table.from_pylist([row], TOTALS)
 
@@ -748,6 +749,17 @@ def _some(things: Sequence[Any], most: int) -> Iterable[Sequence[Any]]:
 def _after(page: Mapping[str, Any]) -> str:
     """The token of the page behind this one; empty: it is the last."""
     return str(((page.get("paging") or {}).get("next") or {}).get("after") or "")
+
+
+def _of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a page is about some records and no others."""
+    asked = set(ids)
+    return lambda page: all(str((r.get("from") or r).get("id")) in asked for r in page["results"])
+
+
+def _is_whole(page: Mapping[str, Any]) -> bool:
+    """Whether a batch lacks nothing but what is not there: with status 207 it says what it lacks, and why."""
+    return all(error.get("category") == "OBJECT_NOT_FOUND" for error in page.get("errors") or ())
 
 
 def _milliseconds(text: str) -> int:
