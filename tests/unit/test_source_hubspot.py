@@ -565,6 +565,34 @@ def test_a_batch_that_lacks_records_for_an_unknown_reason_is_asked_for_again(
     assert sorted(fetch(url, tmp_path, ask("opportunity_contacts"))[0], key=str) == sorted(whole, key=str)
 
 
+def test_a_deal_that_was_merged_between_search_and_read_has_the_history_of_the_one_that_is_left(
+    url: str, tmp_path: Path
+):
+    landed = Landed(url, tmp_path, "opportunity_changes")
+    landed.fetch(WEDNESDAY)
+    one, other = sorted(portal(1).objects["deals"])[:2]
+    found = {"id": one, "createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-31T23:00:00Z", "archived": False}
+    versions = [
+        {"value": "closedwon", "timestamp": "2026-03-31T23:00:00.250Z", "updatedByUserId": 1},
+        {"value": "proposal", "timestamp": "2026-03-31T22:00:00Z"},
+        {"value": "qualification", "timestamp": "2026-03-01T00:00:00Z"},
+    ]
+    left = {**found, "id": "99", "properties": {}, "propertiesWithHistory": {"dealstage": versions}}
+    answer = {"total": 2, "results": [{**found, "properties": {}}, {**found, "id": other, "properties": {}}]}
+    whole = {**found, "properties": {}, "propertiesWithHistory": {}}
+    faults(
+        url,
+        {"kind": "error_200", "path": f"{DEALS}/search", "body": answer},
+        {"kind": "error_200", "path": f"{DEALS}/batch/read", "body": {"results": [left, whole]}},
+    )
+    rows = landed.fetch(WEDNESDAY + dt.timedelta(hours=1))
+    told = {(row["id"], row["old_value"], row["new_value"], row["changed_at"], row["changed_by"]) for row in rows}
+    assert told == {
+        ("99", "proposal", "closedwon", "2026-03-31T23:00:00.250Z", None),
+        ("99", "qualification", "proposal", "2026-03-31T22:00:00Z", None),
+    }
+
+
 def test_who_has_no_lead_status_any_more_is_no_lead(url: str, tmp_path: Path):
     landed = Landed(url, tmp_path, "leads")
     landed.fetch(WEDNESDAY)

@@ -1,11 +1,12 @@
 """HubSpot, by its CRM API: contacts, companies, deals, owners, the history of their properties and their associations.
 
 Sources, pages of HubSpot's developer documentation: *CRM API, objects* (list, batch read, archived records), *Search the CRM*
-(at most 10,000 results of a query, new records are found after a moment, five searches a second), *Associations v4* (batch
+(at most 10,000 results of a query, 200 of a page, five searches a second; new records are found after a moment), *Associations v4* (batch
 read of at most 1,000 records, `paging` of a record with many), *Properties*, *Owners*, *Account information*, *API usage
 guidelines* (`policyName` of a 429; the day's requests begin anew at midnight of the portal's time zone), *Manage tokens*;
 the changelog entry on association limits. A batch with property histories has at most 50 records, as the API's own error
-says. Merged records are named by the record that is left (`hs_merged_object_ids`).
+says. Merged records are named by the record that is left (`hs_merged_object_ids`), which may be a new one (changelog, *Deals
+now support merging*).
 
 The first fetch and the first of each ISO week list every record, so what the search does not show is found then: hard
 deletes, associations that moved. The fetches between read what changed since the greatest stamp that was seen.
@@ -40,7 +41,8 @@ API, TOKEN = "https://api.hubapi.com", "https://api.hubapi.com/oauth/v1/token"
 LIST_PAGE, HISTORY_PAGE, SEARCH_PAGE, ASSOCIATIONS_PAGE, OWNERS_PAGE = 100, 50, 200, 1_000, 500
 OVERLAP, NOT_YET_FOUND = dt.timedelta(minutes=10), dt.timedelta(seconds=90)
 SEARCH_EVERY_SECONDS = 0.25
-# A history of so many versions may have been cut at its end: what its oldest one replaced is not known.
+# HubSpot keeps the newest versions of a property alone, how many is not documented; 20 is the fewest that users tell of. What
+# the oldest one of so many replaced is not known.
 SHORTEST_CUT = 20
 TRIES = 3
 MAIN_CONTACT = "Main contact"
@@ -752,9 +754,11 @@ def _after(page: Mapping[str, Any]) -> str:
 
 
 def _of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a page is about some records and no others."""
+    """Whether a page is about records that were asked for; of a merged one the record that is left may be given instead."""
     asked = set(ids)
-    return lambda page: all(str((r.get("from") or r).get("id")) in asked for r in page["results"])
+    return lambda page: (
+        not page["results"] or any(str((r.get("from") or r).get("id")) in asked for r in page["results"])
+    )
 
 
 def _is_whole(page: Mapping[str, Any]) -> bool:
