@@ -116,7 +116,7 @@ _RECORDS = {
         " is_test, id as contact_id, deal_id",
         # Its journey is that of the record that is left, and nothing else would leave it out.
         loser="'true' as archived, loser as contact_id",
-        only="hs_lead_status is not null",
+        only="hs_lead_status <> ''",
         filters=({"propertyName": "hs_lead_status", "operator": "HAS_PROPERTY"},),
     ),
     "opportunities": _Stream(
@@ -133,7 +133,7 @@ _RECORDS = {
 # Property -> the word of the history.
 _CHANGES = {
     "lead_changes": (
-        _Stream(_CONTACTS, "hs_lead_status hubspot_owner_id", "", only="hs_lead_status is not null"),
+        _Stream(_CONTACTS, "hs_lead_status hubspot_owner_id", "", only="hs_lead_status <> ''"),
         {"hs_lead_status": "status", "hubspot_owner_id": "owner"},
     ),
     "opportunity_changes": (
