@@ -18,8 +18,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from airflow.sdk import Asset, Param, conf, get_current_context, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk import Asset, Connection, Param, conf, get_current_context, task
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+)
+
+from onefunnel.settings import declared_connection
 
 log = logging.getLogger("onefunnel")
 ENVIRONMENT = 3
@@ -67,7 +74,7 @@ def audited_run(*, first: Any, longest: dt.timedelta, build_with: tuple[str, ...
 
     @task(execution_timeout=longest, map_index_template="{{ source }}")
     def extract(source: str) -> None:
-        step("extract", "--source", source)
+        step("extract", "--source", source, secrets=connection_of(source))
 
     @task(execution_timeout=dt.timedelta(hours=1))
     def check_raw() -> None:
@@ -101,8 +108,28 @@ def run_id_of(context: dict[str, Any]) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", context["dag_run"].run_id)
 
 
-def step(*arguments: str) -> Any:
+def connection_of(source: str) -> dict[str, str]:
+    """The connection that a source's connector needs, as the environment variable that the step reads; none for files.
+
+    It comes from wherever Airflow keeps it: a secrets backend, the environment, its database. Only this step gets it.
+    """
+    wanted = declared_connection(source)
+    if wanted is None:
+        return {}
+    try:
+        return {f"AIRFLOW_CONN_{wanted.upper()}": Connection.get(wanted).as_json()}
+    except AirflowNotFoundException as error:
+        raise AirflowFailException(
+            f"There is no connection {wanted}, which the source {source} needs: add it under Admin, Connections, in the"
+            " secrets backend or in the environment."
+        ) from error
+
+
+def step(*arguments: str, secrets: dict[str, str] | None = None) -> Any:
     """Run one step in its own process, its log lines in this task's log; returns what it printed, read as JSON.
+
+    Args:
+        secrets: further environment variables of that process alone.
 
     Raises:
         AirflowFailException: exit code 1 or 2; the task is not tried again.
@@ -116,6 +143,7 @@ def step(*arguments: str) -> Any:
         **os.environ,
         "ONEFUNNEL_LAST_TRY": "1" if last_try else "",
         "ONEFUNNEL_LOG_FORMAT": "json",  # says which lines are warnings and errors
+        **(secrets or {}),
     }
     with _task_log(task) as say, tempfile.TemporaryFile("w+") as out:
         say("$ onefunnel " + " ".join(command[3:]))

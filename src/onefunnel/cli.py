@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -300,15 +301,16 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
 
 @app.command()
 def sources(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
-    """The declared sources and streams: what was loaded last, and how fresh it is."""
+    """The declared sources and streams: what was loaded last, how fresh it is, and what a connector read to get it."""
     rows = _status.sources(Installation.open())
     if as_json:
         _print_json(rows)
         return
+    of_connectors = ("read", "totals", "quota") if any(row["read"] for row in rows) else ()
     _table(
         (
             "source", "stream", "contract", "required", "owner", "loads", "rows", "last load", "data until", "fresh within",
-            "late since", "state",
+            "late since", "state", *of_connectors,
         ),
         rows,
     )  # fmt: skip
@@ -465,10 +467,11 @@ def sandbox_next_day(
     ] = None,
 ) -> None:
     """Let a day pass: write what the company's platforms deliver that morning, and print the day and its as-of instant."""
-    from onefunnel.paths import Paths
     from onefunnel.sandbox import clock
 
-    _print_json(clock.next_day(Paths.find().home, seed=seed, scale=scale, faults=fault or []))
+    here = Installation.open()
+    served = bool(_served(here))
+    _print_json(clock.next_day(here.paths.home, seed=seed, scale=scale, faults=fault or [], served=served))
 
 
 @sandbox_app.command("serve")
@@ -491,6 +494,34 @@ def sandbox_serve(
             threading.Event().wait()
 
 
+def _served(here: Installation) -> dict[str, tuple[str, str]]:
+    """Of each source that the sandbox can serve: the connector, and the variable of its connection."""
+    from onefunnel.sandbox.servers import VENDORS
+    from onefunnel.sources.connections import variable
+
+    return {
+        name: (source.connector, variable(str(source.connection)))
+        for name, source in here.settings.sources.items()
+        if source.connector in VENDORS
+    }
+
+
+@contextlib.contextmanager
+def _sandbox_platforms(here: Installation) -> Iterator[None]:
+    """While the block runs, the sandbox company's platforms answer on this machine, and the environment has the connections
+    with which they are reached. Without a sandbox company, or where it delivers files alone, nothing is served."""
+    from onefunnel.sandbox import clock
+    from onefunnel.sandbox.servers import connection, serve_all
+
+    wanted, now = _served(here), clock.today(here.paths.home)
+    if now is None or not wanted or not now.company.served:
+        yield
+        return
+    with serve_all(now.company, now.day, [vendor for vendor, _ in wanted.values()]) as bases:
+        os.environ.update({name: connection(vendor, bases[vendor]) for vendor, name in wanted.values()})
+        yield
+
+
 @app.command()
 def demo() -> None:
     """The next day of the sandbox company through one run of the DAG revenue_daily, in real Airflow without a server."""
@@ -501,14 +532,18 @@ def demo() -> None:
     if not (here.paths.airflow / "airflow.db").exists():
         err.print("Preparing Airflow's database, once …")
         orchestrator.migrate(here.paths)
-    day = clock.next_day(here.paths.home)
+    served = len(_served(here))
+    day = clock.next_day(here.paths.home, served=served > 0)
     _sandbox_token_key()
+    platforms = f"{served} platforms answer on this machine, " if served else ""
     err.print(
-        f"Day {day['day']} of the sandbox company, as of {day['as_of']}: {len(day['files'])} files were delivered. Running revenue_daily …"
+        f"Day {day['day']} of the sandbox company, as of {day['as_of']}: {platforms}{len(day['files'])} files were delivered."
+        " Running revenue_daily …"
     )
-    run_id, log = orchestrator.test_run(
-        here.paths, here.ledger, "revenue_daily", json.dumps({"as_of": day["as_of"]}), err.print
-    )
+    with _sandbox_platforms(here):
+        run_id, log = orchestrator.test_run(
+            here.paths, here.ledger, "revenue_daily", json.dumps({"as_of": day["as_of"]}), err.print
+        )
     if run_id is None:
         raise StepFailed("The DAG run ended without a run of ours.", where=str(log))
     _status.show_run(here, run_id, out)
@@ -521,7 +556,8 @@ def airflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080
 
     here = Installation.open()
     orchestrator.migrate(here.paths)
-    orchestrator.serve(here.paths, port, lambda text: err.print(text, highlight=False, soft_wrap=True))
+    with _sandbox_platforms(here):
+        orchestrator.serve(here.paths, port, lambda text: err.print(text, highlight=False, soft_wrap=True))
 
 
 def _table(names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

@@ -112,7 +112,7 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
             where=plan.where,
             do="Please report this file's shape as an issue; nothing was loaded.",
         )
-    beside = _write_fetched(files, out)
+    beside = _write_fetched(plan, files, out)
     personal_parts = ["personal.parquet"] if personal else []
     parts = ["records.parquet", "covers.parquet", "rejects.parquet", *personal_parts, *beside]
     receipt = {
@@ -536,13 +536,16 @@ def _write_rejects(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> 
     return len(rejects)
 
 
-def _write_fetched(files: Sequence[ReadableFile], out: Path) -> list[str]:
+def _write_fetched(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> list[str]:
     """What a connector left beside its records: the cells with their hashes, and the totals of the source's own."""
     fetched = [f.fetched for f in files if f.fetched]
     if not fetched:
         return []
     pq.write_table(pa.concat_tables([f.cells for f in fetched]), out / "cells.parquet", compression="zstd")
-    pq.write_table(fetched[-1].totals, out / "totals.parquet", compression="zstd")
+    totals = fetched[-1].totals
+    for name, value in (("_source", plan.source), ("_stream", plan.stream_name), ("_load_id", plan.load_id)):
+        totals = totals.append_column(name, pa.array([value] * totals.num_rows, pa.string()))
+    pq.write_table(totals, out / "totals.parquet", compression="zstd")
     return ["cells.parquet", "totals.parquet"]
 
 

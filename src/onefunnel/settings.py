@@ -587,6 +587,17 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+def declared_connection(source: str) -> str | None:
+    """The id of the connection that a source's connector needs; None for files.
+
+    Raises:
+        ConfigError: pipeline.yml is wrong.
+    """
+    paths = Paths.find()
+    found = load_settings(paths.config, paths.dbt_project).sources.get(source)
+    return found.connection if found else None
+
+
 def declared_schedule() -> str | None:
     """The schedule in pipeline.yml of this process's installation (read when a DAG file is parsed).
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from onefunnel import __version__, production, publish
 from onefunnel.errors import OnefunnelError
-from onefunnel.landing import TOKEN_KEY_VARIABLE, sha256_of, verify_load
+from onefunnel.landing import TOKEN_KEY_VARIABLE, read_receipt, sha256_of, verify_load
 from onefunnel.ledger import Load, Run
 from onefunnel.pipeline import Installation
 from onefunnel.settings import load_contracts
@@ -211,10 +211,12 @@ def load_row(load: Load) -> dict[str, Any]:
 def sources(here: Installation) -> list[dict[str, Any]]:
     """The declared streams with what was loaded last, how far the data reaches, and since when that is late.
 
-    Freshness has one definition, the model int_quality__freshness: it is shown as the last adopted build found it.
+    Of a connector also what was read last, how much of the vendor's quota that took, and whether the totals that the source
+    tells of itself are those of what has arrived. Freshness and totals have one definition, the models' own: they are
+    shown as the last adopted build found them.
     """
     contracts = load_contracts(here.paths.dbt_project)
-    reached = _freshness(here.paths.warehouse)
+    reached, totals = _freshness(here.paths.warehouse), _totals(here.paths.warehouse)
     rows = []
     for name, source in here.settings.sources.items():
         for stream_name, stream in source.streams.items():
@@ -235,10 +237,34 @@ def sources(here: Installation) -> list[dict[str, Any]]:
                     "data until": until,
                     "fresh within": stream.fresh_within_days if has_days else None,
                     "late since": late,
+                    **_fetched(here, accepted[-1] if accepted else None),
+                    "totals": totals.get((name, stream_name)),
                     "state": loads[-1].state if loads else "never loaded",
                 }
             )
     return rows
+
+
+def _fetched(here: Installation, load: Load | None) -> dict[str, str | None]:
+    """The window or the cursor of the last fetch that brought something, and the vendor's limits as it told them."""
+    about = (read_receipt(here.paths.landing / load.path).get("fetched") or [{}])[-1] if load else {}
+    window = f"{about['first_day']} … {about['last_day']}" if "first_day" in about else about.get("cursor")
+    limits = ", ".join(f"{name} {value}" for name, value in (about.get("limits") or {}).items())
+    requests = f"{about['requests']} requests" if "requests" in about else ""
+    return {"read": window, "quota": "; ".join(text for text in (requests, limits) if text) or None}
+
+
+def _totals(warehouse: Path) -> dict[tuple[str, str], str]:
+    """Per stream how many totals of the source's own agree with what has arrived."""
+    if not warehouse.is_file():
+        return {}
+    with duckdb.connect(str(warehouse), read_only=True) as db:
+        found = db.execute(
+            "select source_system, stream, count(*), count(*) filter (difference <> 0) from metadata.source_totals group by all"
+        ).fetchall()
+    return {
+        (source, stream): f"{n:,} agree" if not off else f"{off:,} of {n:,} differ" for source, stream, n, off in found
+    }
 
 
 def _freshness(warehouse: Path) -> dict[tuple[str, str], tuple[str | None, str | None]]:

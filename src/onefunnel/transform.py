@@ -128,6 +128,7 @@ def build_vars(
                 "required": source.required if source else False,
                 "rows_landed": load.rows_landed,
                 "rows_rejected": load.rows_rejected,
+                "has_totals": "totals.parquet" in receipt["parts"],
             }
         )
     return {

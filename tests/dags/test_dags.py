@@ -50,7 +50,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """An installation of the sandbox company, with the project's own pipeline.yml."""
     home = Home(tmp_path_factory.mktemp("airflow") / "home")
     home.path.mkdir()
-    home.config.write_text((PROJECT / "pipeline.yml").read_text())
+    home.config.write_text((PROJECT / "examples" / "sandbox_files" / "pipeline.yml").read_text())
     return home
 
 

@@ -285,9 +285,7 @@ def test_the_second_reader_agrees_on_every_number() -> None:
     for case in CASES:
         if case.column in ("spend_amount", "clicks"):
             kind = "amount" if case.column == "spend_amount" else "integer"
-            number = read_number(
-                case.text, kind, {**case.dialect, "null_words": [""]}, (case.declared or {}).get("prefix")
-            )
+            number = read_number(case.text, kind, {**case.dialect, "null_words": [""]}, case.declared or {})
             if case.value is not None:
                 assert number == case.value, case
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,19 @@ DECIMALS = {"amount": 6, "number": 6, "rate": 9, "integer": 0}
 Row = dict[str, str | None]
 
 
-def read_number(text: str | None, kind: str, dialect: dict[str, Any], prefix: str | None) -> Decimal | None:
+def read_number(text: str | None, kind: str, dialect: dict[str, Any], declared: dict[str, Any]) -> Decimal | None:
     """The number that a text means under a dialect, or None. Walks the text by hand: it shares no pattern with the models."""
     if text is None or text in dialect["null_words"]:
         return None
+    if declared.get("unit") or declared.get("rounded"):
+        try:
+            value = Decimal(text)
+            if not value.is_finite():
+                return None
+            return value.scaleb(-6) if declared.get("unit") else value.quantize(Decimal("0.000001"), ROUND_HALF_UP)
+        except InvalidOperation:
+            return None
+    prefix = declared.get("prefix")
     negative = False
     for _ in range(2):
         if text.startswith("-") and not negative:
@@ -161,8 +170,8 @@ class Landing:
                     "control_rows": len(members),
                 }
                 for name in measures:
-                    prefix = (dialect["columns"].get(name) or {}).get("prefix")
-                    numbers = [read_number(m.get(name), contract[name]["type"], dialect, prefix) for m in members]
+                    declared = dialect["columns"].get(name) or {}
+                    numbers = [read_number(m.get(name), contract[name]["type"], dialect, declared) for m in members]
                     read = [n for n in numbers if n is not None]
                     cover |= {
                         f"control_{name}": sum(read, Decimal(0)) if read else None,

@@ -14,11 +14,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import world
 from conftest import PROJECT, Home
@@ -282,14 +285,14 @@ class RawFault:
     """What goes wrong in a file of which contract, which lesser checks rightly speak up as well, and whether earlier
     loads are needed.
 
-    `receipt` is for what no file can express: it changes the receipt of the landed load.
+    `landed` is for what no file can express: it changes the folder of the landed load.
     """
 
     contract: str
     plant: Callable[[Sheet], object]
     also: frozenset[str] = frozenset()
     history: bool = False
-    receipt: Callable[[dict[str, Any]], object] | None = None
+    landed: Callable[[Path], object] | None = None
 
 
 def raw(contract: str, plant: Callable[[Sheet], object], *also: str, history: bool = False) -> RawFault:
@@ -335,8 +338,26 @@ def thin_correction(s: Sheet) -> None:
     s.set("day", HISTORY_DAYS[-1], ROWS // 2)
 
 
-def no_receipt_balance(receipt: dict[str, Any]) -> None:
+def no_receipt_balance(load: Path) -> None:
+    receipt = json.loads((load / "receipt.json").read_text())
     receipt["rows"]["extracted"] += 1
+    (load / "receipt.json").write_text(json.dumps(receipt))
+
+
+def totals_of_a_connector(load: Path) -> None:
+    """The platform counts one micro more than its rows hold, on one day that it hardly corrects any more."""
+    receipt = json.loads((load / "receipt.json").read_text())
+    sums = duckdb.sql(
+        f"select ad_account_id, spend_date, sum(spend_amount::decimal(38, 9)) from '{load}/records.parquet' group by all order by all"
+    ).fetchall()
+    cells = [{"ad_account_id": a, "spend_date": d, "content_hash": "x"} for a, d, _ in sums]
+    totals = [{"part": a, "day": d, "measure": "spend_amount", "value": str(v)} for a, d, v in sums]
+    totals[0]["value"] = str(sums[0][2] + Decimal("0.000001"))
+    for name, rows in (("cells", cells), ("totals", totals)):
+        pq.write_table(pa.Table.from_pylist(rows), load / f"{name}.parquet")
+        receipt["parts"][f"{name}.parquet"] = sha256_of(load / f"{name}.parquet")
+    receipt["known_at"] = "2026-12-31 00:00:00.000000"
+    (load / "receipt.json").write_text(json.dumps(receipt))
 
 
 # By check; where one is planted in a second contract as well, its name goes on after two underscores.
@@ -346,8 +367,9 @@ RAW_FAULTS: dict[str, RawFault] = {
     "volume_is_usual": raw("performance_daily", thin_correction, history=True),  # rows per cell
     "volume_is_usual__list": raw("campaigns", keep(ROWS // 2), history=True),  # rows per file
     "volume_is_usual__keys": raw("fx_rates", keep(ROWS // 2), history=True),  # rows per date
-    # No file can make the connector lose a record, so the receipt of the landed load is changed.
-    "receipt_balances": RawFault("contacts", nothing, receipt=no_receipt_balance),
+    # No file can make the connector lose a record, so the landed load is changed.
+    "receipt_balances": RawFault("contacts", nothing, landed=no_receipt_balance),
+    "performance_daily_accounts_agree": RawFault("performance_daily", nothing, landed=totals_of_a_connector),
     "records_are_readable": raw("opportunities", broken_lines(21), "every_record_is_readable"),
     "every_record_is_readable": raw("budgets", broken_lines(1)),
     "values_are_readable": raw("performance_daily", put("cost", "1.25 EUR", 21), "every_value_is_readable"),
@@ -476,11 +498,8 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> JudgedLoads:
     home.ok("extract", "--run-id", "faults")
     newest = {row["source"]: row for row in home.loads()}
     for name, fault in sources.items():
-        if fault.receipt is not None:
-            path = home.path / "landing" / name / contract_of(name) / f"load={newest[name]['load_id']}" / "receipt.json"
-            receipt = json.loads(path.read_text())
-            fault.receipt(receipt)
-            path.write_text(json.dumps(receipt))
+        if fault.landed is not None:
+            fault.landed(home.path / "landing" / name / contract_of(name) / f"load={newest[name]['load_id']}")
     done = home.cli("check", "raw", "--run-id", "faults")
 
     newest = {row["source"]: row for row in home.loads()}
@@ -578,6 +597,13 @@ def copied(table: str, where: str, **columns: str) -> MartsFault:
     """One more row like another, but for some columns."""
     replaced = ", ".join(f"{value} as {name}" for name, value in columns.items())
     return mart(f"insert into {table} select * replace ({replaced}) from {table} where {where}")
+
+
+def total(key: str = "planted", said: int = 1, difference: int = 0, is_final: bool = False, part: str = "1") -> str:
+    return (
+        f"insert into metadata.source_totals values ('{key}', 'search_ads', 'performance_daily', '{part}', date '2026-01-01',"
+        f" 'spend_amount', {said}, 1, {difference}, 0, {is_final}, timestamp '2026-03-01', 'a load')"
+    )
 
 
 CAMPAIGN = "campaign_key = (select min(campaign_key) from marts.dim_campaign where campaign_key <> '-1')"
@@ -937,6 +963,12 @@ MARTS_FAULTS: dict[str, MartsFault] = {
         " from metadata.funnel_left_out as left_out cross join range(5000) as more (nth)"
     ),
     "funnel_left_out_holds_no_personal_text": personal("metadata.funnel_left_out", "source_value"),
+    # A company of files has no such totals: the rows are planted whole.
+    "source_totals_key_is_unique": mart(f"{total(key='a')};{total(key='a')}"),
+    "source_totals_agree_on_final_days": mart(total(said=2, difference=1, is_final=True), "source_totals_agree"),
+    "source_totals_agree": mart(total(said=2, difference=1)),
+    "source_totals_are_compared": mart(total(said=2, difference=0)),
+    "source_totals_holds_no_personal_text": mart(total(part=f"for {PERSON}")),
     "quarantine_summary_key_is_unique": doubled("metadata.quarantine_summary"),
     "quarantine_summary_held_back_spend_is_small": copied(
         "metadata.quarantine_summary",

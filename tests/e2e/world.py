@@ -28,6 +28,8 @@ from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.world import FX, PLATFORMS
 
 Rows = list[tuple[Any, ...]]
+# The sandbox company with everything as files.
+FILES = PROJECT / "examples" / "sandbox_files" / "pipeline.yml"
 # What names the run itself, or speaks of runs: it must differ between two runs over the same data.
 OF_THE_RUN = {
     "metadata.run_info": {"run_id", "base_run_id", "loads", "new_loads"},
@@ -48,7 +50,7 @@ def sandbox_home(path: Path) -> Home:
     """A fresh installation that reads the advertising of the sandbox company as the project declares it."""
     path.mkdir(parents=True)
     home = Home(path)
-    declared = yaml.safe_load((PROJECT / "pipeline.yml").read_text())
+    declared = yaml.safe_load((FILES).read_text())
     declared["sources"] = {name: declared["sources"][name] for name in (*PLATFORMS, FX)}
     home.config.write_text(yaml.safe_dump(declared, sort_keys=False))
     return home
@@ -58,7 +60,7 @@ def company_home(path: Path) -> Home:
     """A fresh installation that reads the whole sandbox company as the project declares it."""
     path.mkdir(parents=True)
     home = Home(path, extra={"ONEFUNNEL_TOKEN_KEY": PUBLIC_TOKEN_KEY})
-    shutil.copyfile(PROJECT / "pipeline.yml", home.config)
+    shutil.copyfile(FILES, home.config)
     return home
 
 
@@ -83,7 +85,7 @@ def instant(company: Company, day: int, hours: int = 0) -> str:
 def installation(home: Home) -> Iterator[pipeline.Installation]:
     """The installation for steps that are called in this process."""
     before = dict(os.environ)
-    os.environ.update({k: v for k, v in home.environment.items() if k.startswith("ONEFUNNEL_")})
+    os.environ.update({k: v for k, v in home.environment.items() if k.startswith(("ONEFUNNEL_", "AIRFLOW_CONN_"))})
     try:
         yield pipeline.Installation.open()
     finally:
@@ -110,6 +112,12 @@ def loads(home: Home) -> list[Load]:
     """Every load that the ledger knows."""
     with installation(home) as here:
         return here.ledger.loads()
+
+
+def checks(home: Home, run_id: str) -> list[dict[str, Any]]:
+    """What the gates of a run found."""
+    with installation(home) as here:
+        return here.ledger.checks(run_id)
 
 
 def abandon(home: Home) -> None:

@@ -76,6 +76,14 @@ def api(url: str, **more: Any) -> Api:
     return Api("source crm, object Deal", f"{url}/v1", **{**given, **more})
 
 
+def test_a_page_is_saved_as_it_came_and_parsed(url: str, script: Any, tmp_path: Path) -> None:
+    script({"kind": "html", "path": "/v1/page"})
+    with api(url) as client:
+        body = client.page("GET", "page", tmp_path / "page.json")
+    assert (tmp_path / "page.json").read_text(encoding="utf-8") == TEXT
+    assert body["records"][7]["amount"] == "12.1" and len(body["records"]) == 200
+
+
 def test_an_answer_keeps_every_digit_and_tells_what_it_cost(url: str, script: Any, tmp_path: Path) -> None:
     with api(url) as client:
         found = client.json("GET", "page")

@@ -427,7 +427,7 @@ def header_of(path: Path, stream: Stream) -> list[str]:
 
 def test_pipeline_yml_declares_what_the_sandbox_writes(tmp_path: Path) -> None:
     Company(scale=0.2, business=True).write_day(1, tmp_path / "drop")
-    sources = load_settings(PROJECT / "pipeline.yml", PROJECT / "dbt_project").sources
+    sources = load_settings(PROJECT / "examples" / "sandbox_files" / "pipeline.yml", PROJECT / "dbt_project").sources
     for source in sources.values():
         for stream in source.streams.values():
             (path,) = (tmp_path / source.root).glob(stream.files)

@@ -26,6 +26,7 @@ from onefunnel.sandbox.business.log import Fields, Log
 from onefunnel.sandbox.business.records import Records
 from onefunnel.sandbox.business.streams import STREAMS
 from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.salesforce_ids import SHAPES, company_key, is_id, salesforce_id, with_suffix
 from onefunnel.sandbox.servers import hubspot, salesforce, serve
 from onefunnel.sandbox.servers.crm_records import CrmState
 from onefunnel.sandbox.servers.faults import KINDS
@@ -39,7 +40,6 @@ from onefunnel.sandbox.servers.hubspot_objects import (
     opportunity_key,
     owner_id,
 )
-from onefunnel.sandbox.servers.salesforce_ids import SHAPES, company_key, is_id, salesforce_id, with_suffix
 from onefunnel.sandbox.servers.salesforce_objects import OBJECTS
 
 V = "/services/data/v60.0"

@@ -85,7 +85,9 @@ def test_every_level_holds_what_was_spent(url: str, tmp_path: Path, stream: str)
     totals = {
         (t["part"], t["day"]): Decimal(t["value"]) for t in beside.totals.to_pylist() if t["measure"] == "spend_amount"
     }
-    assert totals == {cell: micros / 1_000_000 for cell, micros in spent.items() if micros}
+    # Shopping has no groups and no ads, so only the level of campaigns holds all that an account spent.
+    expected = {cell: micros / 1_000_000 for cell, micros in spent.items() if micros}
+    assert totals == (expected if stream == "performance_daily" else {})
 
 
 def test_a_run_reads_as_far_back_as_conversions_may_still_change(url: str, tmp_path: Path):

@@ -6,6 +6,8 @@
 | `load_values`          | the records as they are declared: mapped and typed, null where a value does not read       |
 | `load_rejects`         | records that could not be read                                                             |
 | `load_covers`          | the cells that the load covers, with their control totals                                  |
+| `load_cells`           | the cells of a connector's delivery, each with the hash of its records; else empty         |
+| `load_totals`          | what the source counts by itself, asked for by a connector; else empty                     |
 | `load_columns`         | one per contract column, from the receipt's control totals; the sum of a boolean counts true |
 | `load_files`           | one per file of the load                                                                   |
 | `load_receipt`         | exactly one                                                                                |
@@ -40,12 +42,16 @@ PARTS = {
     "load_records": "records.parquet",
     "load_rejects": "rejects.parquet",
     "load_covers": "covers.parquet",
+    "load_cells": "cells.parquet",
+    "load_totals": "totals.parquet",
 }
 OPTIONAL_PARTS = {
     "load_rejects": "_source varchar, _stream varchar, _load_id varchar, _file_seq integer, _file varchar, "
     "_line bigint, reason varchar, original_text varchar",
     "load_covers": "_source varchar, _stream varchar, _load_id varchar, _file_seq integer, _file varchar, "
     "control_rows bigint",
+    "load_cells": "ad_account_id varchar, spend_date varchar, content_hash varchar",
+    "load_totals": "part varchar, day varchar, measure varchar, value varchar",
 }
 _TOTALS = (
     "column_name varchar, type varchar, rows bigint, valid bigint, invalid bigint, null_rows bigint, "

@@ -25,13 +25,14 @@ from onefunnel.sandbox import files
 from onefunnel.sandbox.business import flaws as business_flaws
 from onefunnel.sandbox.business.business import Business
 from onefunnel.sandbox.business.delivery import Files
-from onefunnel.sandbox.business.streams import STREAMS
+from onefunnel.sandbox.business.streams import CRM, SOURCES, STREAMS
 from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.business.writing import FILE_FAULTS as BUSINESS_FILE_FAULTS
 from onefunnel.sandbox.plan import FLAWS, Flaw
 from onefunnel.sandbox.rates import Rate
 from onefunnel.sandbox.simulation import COMPLETE_AT_HOUR, Simulation
 from onefunnel.sandbox.truth import Truth
+from onefunnel.sandbox.vendor_ids import SERVED, VendorIds
 from onefunnel.sandbox.world import FX, PLATFORMS, SEARCH
 
 # The quarter's last day, so that the history crosses month ends and the clock changes of both continents.
@@ -49,6 +50,7 @@ class Company:
     Attributes:
         history_days: days that day 1 delivers at once; None: 60 of spend alone, 730 of a whole business.
         business: whether the company also has customers, and not only costs.
+        served: its CRM and its ad platforms are read through their APIs (`servers`), and only the others write files.
     """
 
     seed: int = 7
@@ -56,6 +58,7 @@ class Company:
     start: dt.date = DEFAULT_START
     history_days: int | None = None
     business: bool = False
+    served: bool = False
 
     def __post_init__(self) -> None:
         if self.scale <= 0 or (self.history_days is not None and self.history_days < 1):
@@ -65,12 +68,21 @@ class Company:
     def simulation(self) -> Simulation:
         """What happens in the company, day by day."""
         usual = BUSINESS_HISTORY_DAYS if self.business else SPEND_HISTORY_DAYS
-        return Simulation(self.seed, self.scale, self.start, self.history_days or usual, sells=self.business)
+        days, served = self.history_days or usual, SERVED if self.served else ()
+        return Simulation(self.seed, self.scale, self.start, days, sells=self.business, served=served)
+
+    @property
+    def platforms_in_files(self) -> tuple[str, ...]:
+        """The sources of spend that write files."""
+        return tuple(source for source in PLATFORMS if not (self.served and source in SERVED))
 
     @cached_property
     def business_files(self) -> Files:
         """The files of CRM, web log, mailings, events, finance and calendars."""
-        return Files(Business(self.simulation))
+        business = Business(self.simulation)
+        if not self.served:
+            return Files(business)
+        return Files(business, tuple(s for s in SOURCES if s != CRM), VendorIds(self.simulation).translated)
 
     def as_of(self, day_number: int) -> dt.datetime:
         """When the files of a day are complete: 06:00 UTC of the next morning, when the day is over in every zone."""
@@ -123,7 +135,7 @@ class Company:
         spend_faults, planted, file_faults = self._by_side(faults)
         flaws, whole = self._planted(_day(day_number), spend_faults)
         written: list[Path] = []
-        for source in PLATFORMS:
+        for source in self.platforms_in_files:
             if self.simulation.has_delivery(source, day_number):
                 delivery = self.simulation.delivery(source, day_number, flaws)
                 written += files.write_performance(delivery, drop_root / source, frozenset(whole.pop(source, ())))
@@ -174,7 +186,7 @@ class Company:
         truth = Truth(self.simulation, day_number)
         changed = {rename.campaign.source for rename in truth.renames}
         written = []
-        for platform in PLATFORMS.values():
+        for platform in (PLATFORMS[source] for source in self.platforms_in_files):
             folder = drop_root / platform.source
             if not platform.has_dimensions:
                 continue

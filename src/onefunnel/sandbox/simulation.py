@@ -60,6 +60,7 @@ class Simulation:
         sells: the company has customers too: budgets are a fortieth, in proportion to what it earns, and campaigns of
             the search and social accounts beyond the first are named after their account, so that a name in a link
             means one campaign.
+        served: sources that are read through an API; flaws are planted in files alone.
     """
 
     seed: int
@@ -67,6 +68,7 @@ class Simulation:
     start: dt.date
     history_days: int
     sells: bool = False
+    served: tuple[str, ...] = ()
     _cells: dict[tuple[str, int, dt.date], Cell] = field(default_factory=dict, init=False, repr=False, compare=False)
     _flaws: dict[int, tuple[Flaw, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _campaigns: dict[tuple[str, int], tuple[Campaign, ...]] = field(
@@ -201,7 +203,7 @@ class Simulation:
                 wanted = _HISTORY_FLAWS[: rows * self.history_days * FLAWED_SHARE_PER_MILLE // 1_000]
             elif number % 3 == 2:
                 wanted = (_DAILY_FLAWS[number // 3 % len(_DAILY_FLAWS)],)
-            self._flaws[number] = self.place(number, wanted)
+            self._flaws[number] = self.place(number, tuple(each for each in wanted if each[0] not in self.served))
         return self._flaws[number]
 
     def place(self, number: int, wanted: tuple[tuple[str, str], ...], taken: tuple[Flaw, ...] = ()) -> tuple[Flaw, ...]:

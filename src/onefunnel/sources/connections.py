@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -17,6 +18,7 @@ from onefunnel.errors import ConfigError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHORTEST_SECRET = 8
+DEADLINE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,19 @@ class Connection:
             what = f"has no {name}" if not value else f"has a {name} of fewer than {SHORTEST_SECRET} characters"
             raise ConfigError(f"the connection {self.connection_id} {what}", variable(self.connection_id), _DO)
         return value
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long one request may take with all its retries.
+
+        Raises:
+            ConfigError: `deadline_seconds` is no number above 0.
+        """
+        said = self.extra.get("deadline_seconds", str(DEADLINE_SECONDS))
+        if not re.fullmatch(r"[0-9]{1,6}([.][0-9]+)?", said) or float(said) == 0:
+            problem = f"the connection {self.connection_id} has deadline_seconds {said!r}"
+            raise ConfigError(problem, variable(self.connection_id), "give a number of seconds")
+        return float(said)
 
     def base_url(self, of_the_vendor: str) -> str:
         """Where the API is.

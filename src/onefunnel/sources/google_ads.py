@@ -28,7 +28,7 @@ import pyarrow as pa
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api
+from onefunnel.sources.http import Again, Api, Usage
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -114,8 +114,9 @@ class GoogleAds:
             "refresh_token": connection.secret("refresh_token"),
         }
         also = {"developer-token": connection.secret("developer_token"), "login-customer-id": self.manager}
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also)
-        self.api = Api(where, connection.base_url(API), self.token, explain=_explained)
+        deadline = connection.deadline_seconds
+        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+        self.api = Api(where, connection.base_url(API), self.token, explain=_explained, deadline=deadline)
         self._accounts: list[_Account] | None = None
 
     def close(self) -> None:
@@ -125,6 +126,7 @@ class GoogleAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.api.usage = Usage()
         if asked.stream == "ad_accounts":
             self._fetch_accounts(inbox)
         elif asked.stream == "campaigns":
@@ -217,7 +219,8 @@ class GoogleAds:
             },
             select=select,
             covered=_days(spans),
-            totals=self._totals(spans),
+            # Shopping has no groups and no ads: only campaigns hold all that an account spent.
+            totals=self._totals(spans) if resource == "campaign" else TOTALS.empty_table(),
             about={
                 "first_day": str(min(first for first, _ in spans.values())),
                 "last_day": str(max(last for _, last in spans.values())),

@@ -20,10 +20,10 @@ import httpx
 import tenacity
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
+from onefunnel.sources.connections import DEADLINE_SECONDS
 
 log = logging.getLogger("onefunnel")
 
-DEADLINE_SECONDS = 600.0
 READ_SECONDS = 60.0
 MAX_JSON_BYTES = 256 * 1024 * 1024
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
@@ -102,6 +102,16 @@ class Api:
     def save(self, method: str, path: str, to: Path, **request: Any) -> httpx.Headers:
         """Stream the answer's body into a file, whole or not at all; returns its headers. Raises as `json` does."""
         return self._retried(method, path, request, lambda response: self._saved(response, to))
+
+    def page(self, method: str, path: str, to: Path, **request: Any) -> Any:
+        """A page of JSON: its body in a file as it came, and parsed to see what follows it. Raises as `json` does."""
+
+        def read(response: httpx.Response) -> Any:
+            body = self._parsed(response, saved := bytearray())
+            to.write_bytes(saved)
+            return body
+
+        return self._retried(method, path, request, read)
 
     # -- one request -----------------------------------------------------------------------------------------------
 
@@ -212,8 +222,10 @@ class Api:
         except ValueError:
             return text
 
-    def _parsed(self, response: httpx.Response) -> Any:
-        text = b"".join(self._chunks(response))
+    def _parsed(self, response: httpx.Response, text: bytearray | None = None) -> Any:
+        text = bytearray() if text is None else text
+        for chunk in self._chunks(response):
+            text += chunk
         kind = response.headers.get("content-type", "").partition(";")[0]
         try:
             body = parse(text.decode("utf-8"))

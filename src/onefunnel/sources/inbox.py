@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.formats import utc_text
 from onefunnel.sources.base import TOTALS as TOTALS_SCHEMA
 from onefunnel.sources.base import Asked, Fetched
 from onefunnel.sources.pages import Field, write_csv_records, write_records
@@ -87,7 +88,7 @@ class Inbox:
             **about,
             "records_fetched": sum(fetched.values()),
             "cells_changed": cells.num_rows,
-            "read_from": self.asked.last and f"{self.asked.last:%Y-%m-%d %H:%M:%S.%f}",
+            "read_from": utc_text(self.asked.last) if self.asked.last else None,
             "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
         }
         delivered = int(pq.ParquetFile(kept).metadata.num_rows)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from onefunnel.errors import ConfigError, OnefunnelError
+from onefunnel.sources.connections import DEADLINE_SECONDS
 from onefunnel.sources.http import Again, Api
 
 EARLY_SECONDS = 60.0
@@ -26,13 +27,28 @@ class AccessToken:
         url: the token endpoint.
         form: what is posted to it: grant type, client and refresh token.
         also: further headers that every request has.
+        deadline: seconds that it may take with all retries.
     """
 
-    def __init__(self, where: str, url: str, form: Mapping[str, str], also: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        where: str,
+        url: str,
+        form: Mapping[str, str],
+        also: Mapping[str, str] | None = None,
+        deadline: float = DEADLINE_SECONDS,
+    ) -> None:
         self.where, self.form, self.also = where, dict(form), dict(also or {})
         self._path = urlsplit(url).path
-        self._api = Api(f"{where}, token endpoint", url.removesuffix(self._path), lambda _: {}, explain=self._refused)
+        self._api = Api(
+            f"{where}, token endpoint",
+            url.removesuffix(self._path),
+            lambda _: {},
+            explain=self._refused,
+            deadline=deadline,
+        )
         self._lock = threading.Lock()
+        self.answer: Mapping[str, Any] = {}  # the newest one of the token endpoint, the token among it
         self._token, self._until, self._since = "", 0.0, float("-inf")
 
     def __call__(self, renew: bool) -> Mapping[str, str]:
@@ -40,10 +56,10 @@ class AccessToken:
         with self._lock:
             now = time.monotonic()
             if (renew and now - self._since > JUST_NOW_SECONDS) or now >= self._until:
-                answer = self._api.json("POST", self._path, data=self.form)
-                self._token = str(answer["access_token"])
+                self.answer = self._api.json("POST", self._path, data=self.form)
+                self._token = str(self.answer["access_token"])
                 self._since = time.monotonic()
-                self._until = self._since + max(0.0, float(answer.get("expires_in", 3600)) - EARLY_SECONDS)
+                self._until = self._since + max(0.0, float(self.answer.get("expires_in", 3600)) - EARLY_SECONDS)
             return {**self.also, "Authorization": f"Bearer {self._token}"}
 
     def close(self) -> None:
@@ -57,6 +73,8 @@ class AccessToken:
             return ConfigError(
                 f"no access token is given: {said}",
                 self.where,
-                "the refresh token is withdrawn or belongs to another client: sign in again and store the new one in the connection",
+                "the refresh token is withdrawn or belongs to another client: sign in again and store the new one in the connection"
+                if "refresh_token" in self.form and body["error"] == "invalid_grant"
+                else "correct login and password of the connection: the client's id and secret",
             )
         return None

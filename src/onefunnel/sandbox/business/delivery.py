@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +11,9 @@ from typing import NamedTuple
 from onefunnel.sandbox.business import flaws, writing
 from onefunnel.sandbox.business.business import Business
 from onefunnel.sandbox.business.flaws import Entry
+from onefunnel.sandbox.business.log import Value
 from onefunnel.sandbox.business.records import Records
-from onefunnel.sandbox.business.streams import STREAMS, Stream
+from onefunnel.sandbox.business.streams import SOURCES, STREAMS, Stream
 from onefunnel.sandbox.files import replace_file
 
 
@@ -49,9 +50,16 @@ class File:
 
 @dataclass
 class Files:
-    """The files of a business, day by day."""
+    """The files of a business, day by day.
+
+    Attributes:
+        sources: those that are files; the others are read through an API.
+        translated: makes of a record of a stream one with the ids of the platforms behind those.
+    """
 
     business: Business
+    sources: tuple[str, ...] = SOURCES
+    translated: Callable[[Stream, tuple[Value, ...]], tuple[Value, ...]] = lambda _, record: record
     _cache: dict[tuple[str, int, tuple[str, ...]], list[Entry]] = field(default_factory=dict, repr=False)
 
     def entries(self, stream: Stream, number: int, extra: tuple[str, ...] = ()) -> list[Entry]:
@@ -74,9 +82,10 @@ class Files:
         records = Records(self.business).of(stream, number)
         if extra and not records:
             raise ValueError(f"no file of {stream.full_name} on day {number} to plant a fault in")
-        rows = [writing.cells_of(stream, record) for record in records]
+        rows = [writing.cells_of(stream, self.translated(stream, record)) for record in records]
         seed = self.business.simulation.seed
-        kinds = [*flaws.planned(seed, stream, number, len(rows)), *extra]
+        usual = flaws.planned(seed, stream, number, len(rows)) if stream.source in self.sources else ()
+        kinds = [*usual, *extra]
         return flaws.plant(stream, rows, kinds, seed, number) if rows else []
 
     def file(self, stream: Stream, number: int, extra: tuple[str, ...] = ()) -> File | None:
@@ -107,10 +116,13 @@ class Files:
         written = []
         day = self.business.simulation.date_of(number)
         for stream in STREAMS.values():
+            if stream.source not in self.sources:
+                continue
             entries = self.entries(stream, number, planted.get(stream.name, ()))
             path = drop_root / stream.source / writing.file_name(stream, day)
             if not entries and not stream.daily and not path.exists():
-                entries = [Entry(writing.cells_of(stream, r)) for r in Records(self.business).full_list(stream, number)]
+                records = Records(self.business).full_list(stream, number)
+                entries = [Entry(writing.cells_of(stream, self.translated(stream, r))) for r in records]
             if not entries:
                 if faults.get(stream.name):
                     raise ValueError(f"no file of {stream.full_name} on day {number} to plant a fault in")

@@ -14,7 +14,7 @@ Beside the endpoints of `control` every server has two more outside its vendor's
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request
@@ -23,9 +23,8 @@ from fastapi.responses import JSONResponse
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
 from onefunnel.sandbox.servers.control import Clock, new_app
-from onefunnel.sandbox.world import PLATFORMS, SEARCH, SOCIAL, Account, Campaign
-
-_FIRST_NUMERIC_ACCOUNT, _FIRST_NUMERIC_CAMPAIGN, _CAMPAIGNS_PER_ACCOUNT = 507_000_001, 130_000_000, 100_000
+from onefunnel.sandbox.vendor_ids import ad_account_id, ad_campaign_id
+from onefunnel.sandbox.world import PLATFORMS, Account, Campaign
 
 
 class AdAccount(NamedTuple):
@@ -59,12 +58,23 @@ class AdRecords:
     Attributes:
         day: the company's day, 1 = the history.
         tokens: access tokens that are accepted.
+        accounts_there: places of the accounts that this network has; None: all.
         lasting: access tokens outlive the day (Google's and Microsoft's live an hour, so not theirs).
         withheld: the vendor's ids of accounts that the caller may not see at present.
     """
 
-    def __init__(self, company: Company, source: str, day: int, *, tokens: set[str], lasting: bool) -> None:
+    def __init__(
+        self,
+        company: Company,
+        source: str,
+        day: int,
+        *,
+        tokens: set[str],
+        lasting: bool,
+        accounts: Container[int] | None = None,
+    ) -> None:
         self.company, self.platform, self.day = company, PLATFORMS[source], day
+        self.accounts_there = accounts
         self.tokens, self.lasting = set(tokens), lasting
         self.withheld: set[str] = set()
         self._issued = 0
@@ -117,7 +127,10 @@ class AdRecords:
             self._known[self.day] = {
                 each.vendor_id: [
                     AdCampaign(
-                        each, c, self._campaign_id(each, c, k), names.get((c.account_id, c.campaign_id), c.first_name)
+                        each,
+                        c,
+                        ad_campaign_id(self.platform.source, each.number, k, c),
+                        names.get((c.account_id, c.campaign_id), c.first_name),
                     )
                     for k, c in enumerate(self.company.simulation.campaigns(self.platform, each.number))
                 ]
@@ -136,17 +149,12 @@ class AdRecords:
             day += dt.timedelta(days=1)
 
     def _all_accounts(self) -> list[AdAccount]:
-        return [AdAccount(n, a, self._account_id(n, a)) for n, a in enumerate(self.platform.accounts)]
-
-    def _account_id(self, number: int, account: Account) -> str:
-        if self.platform.source == SEARCH:
-            return account.account_id.replace("-", "")
-        return account.account_id if self.platform.source == SOCIAL else str(_FIRST_NUMERIC_ACCOUNT + number)
-
-    def _campaign_id(self, account: AdAccount, campaign: Campaign, place: int) -> str:
-        if self.platform.source in (SEARCH, SOCIAL):
-            return campaign.campaign_id
-        return str(_FIRST_NUMERIC_CAMPAIGN + account.number * _CAMPAIGNS_PER_ACCOUNT + place)
+        source = self.platform.source
+        return [
+            AdAccount(number, account, ad_account_id(source, number, account))
+            for number, account in enumerate(self.platform.accounts)
+            if self.accounts_there is None or number in self.accounts_there
+        ]
 
 
 def new_ads_app(title: str, records: AdRecords) -> FastAPI:

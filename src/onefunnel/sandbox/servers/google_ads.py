@@ -35,6 +35,7 @@ from onefunnel.sandbox.servers.google_ads_query import (
     query_error,
     validate,
 )
+from onefunnel.sandbox.vendor_ids import SEARCH_ACCOUNTS
 from onefunnel.sandbox.world import SEARCH
 
 OLDEST_VERSION, LATEST_VERSION = 23, 26
@@ -87,7 +88,8 @@ def make_app(company: Company, day: int, *, batch_rows: int = BATCH_ROWS) -> Fas
     Args:
         batch_rows: rows in one element of the array that searchStream answers.
     """
-    records = AdRecords(company, SEARCH, day, tokens=set(), lasting=False)
+    there = SEARCH_ACCOUNTS["google_ads"] if company.served else None
+    records = AdRecords(company, SEARCH, day, tokens=set(), lasting=False, accounts=there)
     app = new_ads_app("Google Ads API", records)
     requests = 0
 

@@ -8,7 +8,8 @@ encoded), *Error Handling*, *Query Tunneling* and *Refresh Tokens with OAuth 2.0
 
 Amounts are decimal strings, counts are longs. LinkedIn's conversions are whole: of a fraction nothing is shown. Ids are
 numbers (`AdRecords` knows whose), an account has no time zone, and only what `fields` names is in an element, be it
-`dateRange` or `pivotValues`. More than 15,000 elements are cut off without a word.
+`dateRange` or `pivotValues`; of several pivots each has its place in `pivotValues`. More than 15,000 elements are cut off
+without a word.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ ACCESS_TOKEN, REFRESH_TOKEN = "AQVsandbox", "AQWsandbox"
 CLIENT_ID, CLIENT_SECRET = "sandbox-client", "sandbox-secret"
 
 _OBJECTIVES = {"leads": "LEAD_GENERATION", "sales": "WEBSITE_CONVERSION", "awareness": "BRAND_AWARENESS"}
+_PIVOTS = ("ACCOUNT", "CAMPAIGN", "CREATIVE")
 _DEFAULT_FIELDS = ("dateRange", "pivotValues", "impressions", "clicks")
 _LONGS = ("impressions", "clicks", "landingPageClicks", "oneClickLeads", "externalWebsiteConversions")
 _AMOUNTS = ("costInLocalCurrency", "costInUsd", "conversionValueInLocalCurrency")
@@ -65,6 +67,17 @@ class _RestError(Exception):
     def answer(self) -> JSONResponse:
         service = {} if self.service_code is None else {"serviceErrorCode": self.service_code}
         return JSONResponse({"status": self.status, **service, "code": self.code, "message": str(self)}, self.status)
+
+
+def connection(base: str) -> dict[str, Any]:
+    """The Airflow connection with which a client reaches this server at `base`."""
+    return {
+        "conn_type": "generic",
+        "host": base,
+        "login": CLIENT_ID,
+        "password": CLIENT_SECRET,
+        "extra": {"refresh_token": REFRESH_TOKEN, "token_url": f"{base}/oauth/v2/accessToken"},
+    }
 
 
 def make_app(company: Company, day: int, *, max_elements: int = MAX_ELEMENTS) -> FastAPI:
@@ -160,11 +173,15 @@ def _analytics(records: AdRecords, asked: dict[str, str]) -> Iterator[Flat]:
     Raises:
         _RestError: 400, a parameter does not read or is not known.
     """
-    if unquote(asked.get("q", "")) != "analytics":
-        raise _bad("Invalid finder: q must be analytics")
-    pivot, granularity = unquote(asked.get("pivot", "")), unquote(asked.get("timeGranularity", ""))
-    if pivot not in ("CAMPAIGN", "ACCOUNT") or granularity not in ("DAILY", "ALL"):
-        raise _bad(f"Invalid value for pivot or timeGranularity: {pivot}, {granularity}")
+    finder, granularity = unquote(asked.get("q", "")), unquote(asked.get("timeGranularity", ""))
+    if finder == "analytics":
+        pivots = (unquote(asked.get("pivot", "")),)
+    elif finder == "statistics":
+        pivots = tuple(_list(asked.get("pivots", "")))
+    else:
+        raise _bad("Invalid finder: q must be analytics or statistics")
+    if not 1 <= len(pivots) <= 3 or set(pivots) - set(_PIVOTS) or granularity not in ("DAILY", "ALL"):
+        raise _bad(f"Invalid value for pivot or timeGranularity: {', '.join(pivots)}, {granularity}")
     fields = tuple(field for field in unquote(asked.get("fields", "")).split(",") if field) or _DEFAULT_FIELDS
     if len([field for field in fields if field not in ("dateRange", "pivotValues")]) > MAX_METRICS:
         raise _bad(f"The number of metrics requested exceeds the limit of {MAX_METRICS}")
@@ -180,9 +197,7 @@ def _analytics(records: AdRecords, asked: dict[str, str]) -> Iterator[Flat]:
         for row in records.rows(account, first, last)
         if _wanted(row.campaign, asked)
     ]
-    yield from _elements(
-        records, rows, fields, by_campaign=pivot == "CAMPAIGN", whole=(first, last), granularity=granularity
-    )
+    yield from _elements(records, rows, fields, pivots=pivots, whole=(first, last), granularity=granularity)
 
 
 def _elements(
@@ -190,23 +205,35 @@ def _elements(
     rows: Iterable[AdRow],
     fields: tuple[str, ...],
     *,
-    by_campaign: bool,
+    pivots: tuple[str, ...],
     whole: tuple[dt.date, dt.date],
     granularity: str,
 ) -> Iterator[Flat]:
+    """A campaign is two creatives: the first has a third of every figure, the second the rest."""
     known = {
         (rate.currency, rate.rate_date): rate.nano
         for rate in records.company.simulation.rates.published_until(records.last_day())
     }
-    sums: dict[tuple[tuple[dt.date, dt.date], str], Flat] = {}
+    sums: dict[tuple[tuple[dt.date, dt.date], tuple[str, ...]], Flat] = {}
     for row in rows:
-        urn = _urn(row.campaign) if by_campaign else _account_urn(row.campaign.account)
-        key = ((row.day, row.day) if granularity == "DAILY" else whole, urn)
-        total = sums.setdefault(key, dict.fromkeys((*_LONGS, *_AMOUNTS), 0))
-        for name, amount in _amounts(row, known).items():
-            total[name] = None if amount is None or total[name] is None else total[name] + amount
-    for ((start, end), urn), total in sums.items():
-        told: Flat = {"dateRange": {"start": _date(start), "end": _date(end)}, "pivotValues": [urn]}
+        amounts = _amounts(row, known)
+        for number in (1, 2) if "CREATIVE" in pivots else (0,):
+            urns = {
+                "ACCOUNT": _account_urn(row.campaign.account),
+                "CAMPAIGN": _urn(row.campaign),
+                "CREATIVE": f"urn:li:sponsoredCreative:{row.campaign.vendor_id}{number}",
+            }
+            period = (row.day, row.day) if granularity == "DAILY" else whole
+            total = sums.setdefault(
+                (period, tuple(urns[pivot] for pivot in pivots)), dict.fromkeys((*_LONGS, *_AMOUNTS), 0)
+            )
+            for name, amount in amounts.items():
+                if amount is None or total[name] is None:
+                    total[name] = None
+                else:
+                    total[name] += (amount, amount // 3, amount - amount // 3)[number]
+    for ((start, end), pivot_values), total in sums.items():
+        told: Flat = {"dateRange": {"start": _date(start), "end": _date(end)}, "pivotValues": list(pivot_values)}
         told |= {name: total[name] for name in _LONGS}
         told |= {name: decimal_text(total[name]) for name in _AMOUNTS if total[name] is not None}
         yield {field: told[field] for field in fields if field in told}

@@ -7,8 +7,9 @@ Limiting* (4, 17/2446079), *Handle Errors* and *Marketing API Error Codes* (2, 1
 Results* (cursors, an absolute `next` that repeats the access token).
 
 Meta counts one conversion under several action types: each lead is a `lead` and an `offsite_conversion.fb_pixel_lead`,
-each purchase is that thrice. Amounts are decimal strings in the account's currency; an action that did not happen is
-not listed, and what a row has no value for is not there.
+each purchase is that thrice. Where attribution windows are asked for, an action has its part of each beside its value.
+Amounts are decimal strings in the account's currency; an action that did not happen is not listed, and what a row has no
+value for is not there.
 
 Further endpoints outside the vendor's path: `POST /_sandbox/errors {"code": 17, "times": 2}` lets the next calls fail
 as Meta does; `POST /_sandbox/jobs {"outcome": "Job Failed" | "Job Skipped" | "stuck", "times": 1}` spoils the next jobs.
@@ -59,6 +60,8 @@ _FIELDS = frozenset(
         "account_currency",
         "campaign_id",
         "campaign_name",
+        "adset_id",
+        "ad_id",
         "objective",
         "impressions",
         "clicks",
@@ -72,6 +75,8 @@ _FIELDS = frozenset(
 _ACCOUNT_FIELDS = ("id", "account_id", "name", "currency", "timezone_name", "account_status")
 _CAMPAIGN_FIELDS = ("id", "account_id", "name", "objective", "status", "effective_status", "start_time")
 _LEAD_TYPES = ("lead", "offsite_conversion.fb_pixel_lead")
+_LEVELS = ("account", "campaign", "adset", "ad")
+_WINDOWS = ("7d_click", "1d_view")
 _PURCHASE_TYPES = ("purchase", "omni_purchase", "offsite_conversion.fb_pixel_purchase")
 
 Flat = dict[str, Any]
@@ -164,6 +169,11 @@ class _Server:
         if insights:
             headers["x-fb-ads-insights-throttle"] = {"app_id_util_pct": percent, "acc_id_util_pct": percent} | tier
         return {name: json.dumps(value) for name, value in headers.items()}
+
+
+def connection(base: str) -> dict[str, Any]:
+    """The Airflow connection with which a client reaches this server at `base`."""
+    return {"conn_type": "generic", "host": base, "password": ACCESS_TOKEN}
 
 
 def make_app(company: Company, day: int, *, sync_rows: int = SYNC_ROWS) -> FastAPI:
@@ -270,8 +280,8 @@ def _insights(server: _Server, request: Request, account: AdAccount, asked: dict
     """Insights of an account: a page of rows, or with POST the id of a job."""
     records = server.records
     level = asked.get("level", "account")
-    if level not in ("account", "campaign"):
-        message = f"(#100) level must be one of the following values: account, campaign (not {level})"
+    if level not in _LEVELS:
+        message = f"(#100) level must be one of the following values: {', '.join(_LEVELS)} (not {level})"
         raise _GraphError(400, 100, message)
     fields = tuple(f for f in asked.get("fields", "").split(",") if f) or _DEFAULT_FIELDS
     for field in fields:
@@ -282,15 +292,17 @@ def _insights(server: _Server, request: Request, account: AdAccount, asked: dict
             )
             raise _GraphError(400, 100, message)
     breakdowns = [b for b in asked.get("breakdowns", "").strip("[]").replace('"', "").split(",") if b]
-    if set(breakdowns) - {"publisher_platform"} or "filtering" in asked:
+    statuses = _statuses(asked, level)
+    if set(breakdowns) - {"publisher_platform"} or statuses == []:
         raise _GraphError(400, 100, "(#100) Current combination of data breakdown columns or filtering is invalid")
     first, last = _time_range(records, asked)
     rows = list(
         _rows(
-            records.rows(account, first, last),
+            records.rows(account, first, last) if statuses is None or "ACTIVE" in statuses else (),
             fields,
-            by_campaign=level == "campaign",
+            level=level,
             by_platform=bool(breakdowns),
+            windows=tuple(window for window in _WINDOWS if window in asked.get("action_attribution_windows", "")),
             periods=_periods(first, last, asked.get("time_increment", "all_days")),
         )
     )
@@ -303,6 +315,16 @@ def _insights(server: _Server, request: Request, account: AdAccount, asked: dict
         message = "Please reduce the amount of data you're asking for, then retry your request"
         raise _GraphError(400, 100, message, subcode=1487534)
     return _page(request, asked, rows)
+
+
+def _statuses(asked: dict[str, str], level: str) -> list[str] | None:
+    """The states that a filter names, `[]` for a filter of another kind, None without one. Every campaign here is active."""
+    if "filtering" not in asked:
+        return None
+    match json.loads(asked["filtering"]):
+        case [{"field": str(field), "operator": "IN", "value": [*values]}] if field == f"{level}.effective_status":
+            return [str(value) for value in values]
+    return []
 
 
 def _job(request: Request, asked: dict[str, str], job: _Job, *, results: bool) -> Flat:
@@ -325,48 +347,52 @@ def _rows(
     rows: Iterable[AdRow],
     fields: tuple[str, ...],
     *,
-    by_campaign: bool,
+    level: str,
     by_platform: bool,
+    windows: tuple[str, ...],
     periods: Mapping[dt.date, tuple[dt.date, dt.date]],
 ) -> Iterator[Flat]:
-    """Rows per period (and campaign, and platform) that have any delivery; figures are summed as integers."""
-    sums: dict[tuple[tuple[dt.date, dt.date], str, str], tuple[AdCampaign, list[int]]] = {}
+    """Rows per period, object of the level and platform that have any delivery; figures are summed as integers.
+
+    A campaign is two ad sets with an ad each: the first has a third of every figure, the second the rest.
+    """
+    sums: dict[tuple[tuple[dt.date, dt.date], str, str, int], tuple[AdCampaign, list[int]]] = {}
     for row in rows:
         campaign = row.campaign
         platform = _PLATFORMS[campaign.campaign.network] if by_platform else ""
-        key = (periods[row.day], campaign.vendor_id if by_campaign else "", platform)
-        _, total = sums.setdefault(key, (campaign, [0] * 6))
-        for place, amount in enumerate(row.figures):
-            total[place] += amount or 0
-    for ((start, stop), _, platform), (campaign, total) in sums.items():
+        for number in (1, 2) if level in ("adset", "ad") else (0,):
+            key = (periods[row.day], "" if level == "account" else campaign.vendor_id, platform, number)
+            _, total = sums.setdefault(key, (campaign, [0] * 6))
+            for place, amount in enumerate(row.figures):
+                whole = amount or 0
+                total[place] += (whole, whole // 3, whole - whole // 3)[number]
+    for ((start, stop), _, platform, number), (campaign, total) in sums.items():
         found: Flat = _account_fields(campaign.account)
-        if by_campaign:
+        if level != "account":
             found |= {
                 "campaign_id": campaign.vendor_id,
                 "campaign_name": campaign.name,
                 "objective": _OBJECTIVES[campaign.campaign.goal],
             }
-        found |= _metrics(Figures(*total))
+        if number:
+            found["adset_id"] = f"{campaign.vendor_id}{number}"
+        if level == "ad":
+            found["ad_id"] = f"{campaign.vendor_id}{number}0"
+        found |= _metrics(Figures(*total), windows)
         chosen = {field: found[field] for field in fields if field in found}
         if by_platform:
             chosen["publisher_platform"] = platform
         yield chosen | {"date_start": start.isoformat(), "date_stop": stop.isoformat()}
 
 
-def _metrics(figures: Figures) -> Flat:
+def _metrics(figures: Figures, windows: tuple[str, ...]) -> Flat:
     """The metrics as numeric strings; actions and their values only when there are any."""
-    leads = [{"action_type": kind, "value": str(figures.leads)} for kind in _LEAD_TYPES if figures.leads]
+    leads = [_action(kind, (figures.leads or 0) * 1_000_000, 0, windows) for kind in _LEAD_TYPES if figures.leads]
     purchases = [
-        {"action_type": kind, "value": decimal_text(figures.conversions_micro)}
-        for kind in _PURCHASE_TYPES
-        if figures.conversions_micro
+        _action(kind, figures.conversions_micro, 0, windows) for kind in _PURCHASE_TYPES if figures.conversions_micro
     ]
-    clicks = [{"action_type": "link_click", "value": str(figures.clicks)}] if figures.clicks else []
-    values = [
-        {"action_type": kind, "value": decimal_text(figures.value_micro, 2)}
-        for kind in _PURCHASE_TYPES
-        if figures.value_micro
-    ]
+    clicks = [_action("link_click", figures.clicks * 1_000_000, 0, ())] if figures.clicks else []
+    values = [_action(kind, figures.value_micro, 2, windows) for kind in _PURCHASE_TYPES if figures.value_micro]
     return {
         "spend": decimal_text(figures.spend_micro, 2),
         "impressions": str(figures.impressions),
@@ -374,6 +400,14 @@ def _metrics(figures: Figures) -> Flat:
         **({"actions": [*clicks, *leads, *purchases]} if clicks or leads or purchases else {}),
         **({"action_values": values} if values else {}),
     }
+
+
+def _action(kind: str, micro: int, least: int, windows: tuple[str, ...]) -> Flat:
+    """An action with its value, and the part of each attribution window that is asked for and has any (*Ads Action Stats*)."""
+    viewed = micro // 4_000_000 * 1_000_000
+    parts = {"7d_click": micro - viewed, "1d_view": viewed}
+    told = {window: decimal_text(parts[window], least) for window in windows if parts[window]}
+    return {"action_type": kind, "value": decimal_text(micro, least), **told}
 
 
 def _time_range(records: AdRecords, asked: dict[str, str]) -> tuple[dt.date, dt.date]:

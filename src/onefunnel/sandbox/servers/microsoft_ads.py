@@ -31,6 +31,7 @@ from fastapi.responses import JSONResponse
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.events import Figures
 from onefunnel.sandbox.servers.ad_records import AdAccount, AdCampaign, AdRecords, bearer, decimal_text, new_ads_app
+from onefunnel.sandbox.vendor_ids import SEARCH_ACCOUNTS
 from onefunnel.sandbox.world import SEARCH
 
 TOKEN_SECONDS = 3_600
@@ -107,7 +108,8 @@ class _Report:
 
 def make_app(company: Company, day: int) -> FastAPI:
     """Reporting and account search of Microsoft Advertising, and Microsoft's token endpoint, on a company day."""
-    records = AdRecords(company, SEARCH, day, tokens=set(), lasting=False)
+    there = SEARCH_ACCOUNTS["microsoft_ads"] if company.served else None
+    records = AdRecords(company, SEARCH, day, tokens=set(), lasting=False, accounts=there)
     app = new_ads_app("Microsoft Advertising API", records)
     reports: dict[str, _Report] = {}
     open_from: list[dt.date] = []

@@ -35,9 +35,9 @@ from starlette.responses import JSONResponse, Response
 
 from onefunnel.sandbox.business.log import MICRO
 from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.salesforce_ids import company_key, salesforce_id, with_suffix
 from onefunnel.sandbox.servers.control import Clock, new_app
 from onefunnel.sandbox.servers.crm_records import CrmState
-from onefunnel.sandbox.servers.salesforce_ids import company_key, salesforce_id, with_suffix
 from onefunnel.sandbox.servers.salesforce_objects import MACHINE, OBJECTS, Cell, Kind, Row, SObject, user_id
 from onefunnel.sandbox.servers.soql import Query, SoqlError, parse
 
@@ -52,6 +52,17 @@ _SOAP: dict[str, str] = {
 }  # fmt: skip
 
 
+def connection(base: str) -> dict[str, Any]:
+    """The Airflow connection with which a client reaches this server at `base`."""
+    return {
+        "conn_type": "salesforce",
+        "host": base,
+        "login": CLIENT_ID,
+        "password": CLIENT_SECRET,
+        "extra": {"refresh_token": REFRESH_TOKEN},
+    }
+
+
 class Settings(BaseModel):
     """How the server behaves.
 
@@ -61,6 +72,7 @@ class Settings(BaseModel):
         daily_requests: the organisation's limit; a new day begins at 0.
         forbidden: objects that are refused with INSUFFICIENT_ACCESS.
         hidden: objects, or fields as `Object.Field`, that do not exist for this user.
+        untracked: fields as `Opportunity.Amount` of which no field history is kept.
         bulk_polls: how often a job is asked about before it is complete.
         bulk_outcome: how jobs end.
         bulk_records: most rows of a set of results.
@@ -73,6 +85,7 @@ class Settings(BaseModel):
     daily_requests: int = Field(default=15_000, ge=0)
     forbidden: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
+    untracked: frozenset[str] = frozenset()
     bulk_polls: int = Field(default=1, ge=0)
     bulk_outcome: Literal["JobComplete", "Failed", "Aborted"] = "JobComplete"
     bulk_records: int = Field(default=_BULK_DEFAULT, ge=1)
@@ -154,6 +167,7 @@ class Org:
             if (deleted or not row.get("IsDeleted"))
             and row["Id"] not in self.gone
             and (not sobject.parent or row[sobject.parent] not in self.gone)
+            and f"{sobject.parent.removesuffix('Id')}.{row.get('Field')}" not in self.settings.untracked
         ]
 
     def query(self, text: str, deleted: bool) -> tuple[Query, list[Row]]:
@@ -591,4 +605,4 @@ def _in_csv(kind: Kind, value: Cell) -> str:
     return "" if written is None else str(written)
 
 
-__all__ = ["CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "company_key", "make_app", "salesforce_id"]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "company_key", "connection", "make_app", "salesforce_id"]

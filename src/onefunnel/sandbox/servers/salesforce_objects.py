@@ -21,8 +21,8 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from onefunnel.sandbox.business.log import MICRO, Fields, Value, day_of, state_of
+from onefunnel.sandbox.salesforce_ids import SHAPES, salesforce_id
 from onefunnel.sandbox.servers.crm_records import CrmRecord, CrmState, FieldChange, field_changes
-from onefunnel.sandbox.servers.salesforce_ids import SHAPES, salesforce_id
 
 Kind = Literal[
     "id", "reference", "string", "picklist", "email", "phone", "url", "boolean", "date", "datetime", "currency",
@@ -39,6 +39,7 @@ _FORECAST = {  # the business's word -> (ForecastCategory, ForecastCategoryName)
     "omitted": ("Omitted", "Omitted"),
 }
 _ZONES = {"berlin": "Europe/Berlin", "london": "Europe/London", "new_york": "America/New_York"}
+_CORPORATE, _CURRENCIES = "EUR", ("EUR", "USD", "GBP")
 _SPLIT_TYPES = {"revenue": ("Revenue", "Revenue", True), "overlay": ("Overlay", "Overlay", False)}
 
 
@@ -613,6 +614,25 @@ _OBJECTS = (
         _from("territory_assignments"),
         deletes=False,
         audits=("LastModifiedDate", "LastModifiedById", "SystemModstamp"),
+    ),
+    SObject(
+        "Organization",
+        (
+            Field("Name", "string", lambda r, s: "Sandbox GmbH"),
+            Field("DefaultCurrencyIsoCode", "picklist", lambda r, s: _CORPORATE),
+        ),
+        lambda state: iter([CrmRecord("000000001", {}, 0, 0)]),
+        deletes=False,
+    ),
+    SObject(
+        "CurrencyType",
+        (
+            Field("IsoCode", "picklist", lambda r, s: r.key),
+            Field("IsCorporate", "boolean", lambda r, s: r.key == _CORPORATE),
+            Field("IsActive", "boolean", lambda r, s: True),
+        ),
+        lambda state: (CrmRecord(code, {}, 0, 0) for code in _CURRENCIES),
+        deletes=False,
     ),
 )
 OBJECTS: dict[str, SObject] = {found.name: found for found in _OBJECTS}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,14 +23,23 @@ VENDORS = ("salesforce", "hubspot", "google_ads", "meta_ads", "linkedin_ads", "m
 
 
 @contextmanager
-def serve_all(company: Company, day: int) -> Iterator[dict[str, str]]:
+def serve_all(company: Company, day: int, vendors: Sequence[str] = VENDORS) -> Iterator[dict[str, str]]:
     """Serve a company as each of its vendors does while the block runs; yields vendor -> base URL."""
     with ExitStack() as stack:
-        found = {}
-        for vendor in VENDORS:
-            module = importlib.import_module(f"onefunnel.sandbox.servers.{vendor}")
-            found[vendor] = stack.enter_context(serve(module.make_app(company, day)))
-        yield found
+        yield {
+            vendor: stack.enter_context(serve(_module(vendor).make_app(company, day)))
+            for vendor in VENDORS
+            if vendor in vendors
+        }
+
+
+def connection(vendor: str, base: str) -> str:
+    """The Airflow connection with which a client reaches a vendor's server at `base`, as JSON."""
+    return json.dumps(_module(vendor).connection(base))
+
+
+def _module(vendor: str) -> Any:
+    return importlib.import_module(f"onefunnel.sandbox.servers.{vendor}")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from onefunnel.sandbox.business.log import MICRO
-from onefunnel.sandbox.servers.salesforce_ids import is_id
+from onefunnel.sandbox.salesforce_ids import is_id
 from onefunnel.sandbox.servers.salesforce_objects import Cell, Field, Row, SObject
 
 _TOKEN = re.compile(

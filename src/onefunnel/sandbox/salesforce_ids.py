@@ -60,6 +60,7 @@ SHAPES: dict[str, tuple[str, tuple[Part, ...]]] = {
     "Territory2": ("0MI", (_TERRITORY,)),
     "UserTerritory2Association": ("0TA", (_USER, _SLASH, _TERRITORY, _part(("/", 8)))),
     "Organization": ("00D", (_part(("", 9)),)),
+    "CurrencyType": ("01L", (_part(("EUR", 0), ("USD", 0), ("GBP", 0)),)),
     "QueryLocator": ("01g", (_part(("", 9)),)),
     "QueryJob": ("750", (_part(("", 9)),)),
 }

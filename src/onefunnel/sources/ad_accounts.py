@@ -1,0 +1,128 @@
+"""What the connectors of advertising platforms share: which accounts, which of their days, in which pieces."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pyarrow as pa
+
+from onefunnel.errors import ConfigError, StepFailed
+from onefunnel.sources.base import TOTALS, Asked
+from onefunnel.sources.http import Usage
+from onefunnel.sources.inbox import Inbox, Records
+from onefunnel.sources.pages import Field
+
+Days = tuple[dt.date, dt.date]  # both inclusive
+
+
+@dataclass(frozen=True)
+class AdAccount:
+    """An account that spends: the vendor's id as its records write it, currency, and the zone of its days (IANA)."""
+
+    id: str
+    name: str
+    currency: str
+    time_zone: str
+
+    def today(self, as_of: dt.datetime) -> dt.date:
+        """The account's own day at an instant; that of UTC for a zone that is not known here."""
+        try:
+            return as_of.astimezone(ZoneInfo(self.time_zone)).date()
+        except (ZoneInfoNotFoundError, ValueError):
+            return as_of.astimezone(dt.UTC).date()
+
+
+def chosen(found: Iterable[AdAccount], wanted: Sequence[str], where: str) -> list[AdAccount]:
+    """The wanted accounts, all that were found where none is named.
+
+    Raises:
+        ConfigError: there is none, or one that is wanted is not among them: no proof that nobody spent anything.
+    """
+    reached = {account.id: account for account in found}
+    missing = sorted(set(wanted) - set(reached))
+    if missing or not reached:
+        raise ConfigError(
+            f"the credentials reach no ad account{' ' + ', '.join(missing) if missing else ''}",
+            where,
+            "give their owner access to the account, or correct `accounts` in pipeline.yml",
+        )
+    return [reached[name] for name in sorted(set(wanted) or reached)]
+
+
+def none_is_lost(asked: Asked, accounts: Iterable[AdAccount]) -> None:
+    """An account that was read before and is not listed any more has not stopped to spend: the permission is gone.
+
+    Raises:
+        StepFailed: there is such an account. One that is really gone is left out by naming the others in pipeline.yml.
+    """
+    if asked.known is None or asked.accounts:
+        return
+    known = {row["ad_account_id"] for row in asked.known.to_pylist() if row["content_hash"]}
+    lost = sorted(known - {account.id for account in accounts})
+    if lost:
+        raise StepFailed(
+            f"Ad accounts that were read before are not reached any more: {', '.join(lost)}.",
+            where=asked.where,
+            do="Give the owner of the credentials access to them again. If they are really gone, name the other accounts"
+            " under `accounts` in pipeline.yml.",
+        )
+
+
+def pieces(days: Days, size: int) -> list[Days]:
+    """Days in pieces of at most `size`; none where the last lies before the first."""
+    first, last = days
+    starts = (first + dt.timedelta(days=n) for n in range(0, (last - first).days + 1, size))
+    return [(start, min(last, start + dt.timedelta(days=size - 1))) for start in starts]
+
+
+def halves(days: Days) -> list[Days]:
+    """Two or more days in two pieces."""
+    return pieces(days, ((days[1] - days[0]).days + 2) // 2)
+
+
+def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
+    """The account-days of spans."""
+    listed = [(account.id, str(day)) for account, days in spans.items() for day, _ in pieces(days, 1)]
+    return pa.table({"ad_account_id": [a for a, _ in listed], "spend_date": [d for _, d in listed]})
+
+
+def totals(said: Iterable[tuple[str, str, Mapping[str, str | None]]]) -> pa.Table:
+    """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid."""
+    rows = [
+        {"part": account, "day": day, "measure": measure, "value": format(Decimal(value), "f")}
+        for account, day, measures in said
+        for measure, value in measures.items()
+        if value is not None
+    ]
+    return pa.Table.from_pylist(rows, TOTALS)
+
+
+def about(spans: Mapping[AdAccount, Days], usage: Usage) -> dict[str, object]:
+    """What is said of every fetch of figures: the days that were asked for, accounts, requests, limits."""
+    return {
+        "first_day": str(min(first for first, _ in spans.values())) if spans else None,
+        "last_day": str(max(last for _, last in spans.values())) if spans else None,
+        "accounts": len(spans),
+        "requests": usage.requests,
+        "retries": usage.retries,
+        "limits": usage.limits,
+    }
+
+
+def deliver_accounts(inbox: Inbox, accounts: Iterable[AdAccount], usage: Usage) -> None:
+    """The stream `ad_accounts`: `account_id`, `name`, `currency`, `time_zone`."""
+    page = inbox.pages / "accounts.json"
+    rows = [{"account_id": a.id, "name": a.name, "currency": a.currency, "time_zone": a.time_zone} for a in accounts]
+    page.write_text(json.dumps({"accounts": rows}), encoding="utf-8")
+    fields = [Field(name) for name in ("account_id", "name", "currency", "time_zone")]
+    inbox.deliver(
+        {"records": Records([page], fields, "$.accounts[*]")},
+        covered=None,
+        totals=TOTALS.empty_table(),
+        about={"requests": usage.requests},
+    )

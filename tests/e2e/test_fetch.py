@@ -1,0 +1,237 @@
+"""What a connector fetches takes the way of any file: only what changed is landed, and whatever happens in between, the cells
+that count in the end are those of the platform."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+import world
+import yaml
+from conftest import Home
+
+from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import connection, serve
+from onefunnel.sandbox.servers.google_ads import make_app
+from onefunnel.sandbox.world import PLATFORMS, SEARCH
+
+Spend = dict[tuple[str, str, str], int]
+STREAM = "performance_daily"
+
+
+@dataclass
+class Platform:
+    """The company's search ads behind their API, and an installation that reads them."""
+
+    company: Company
+    url: str
+    root: Path
+
+    def home(self, name: str = "home", **source: object) -> Home:
+        """A fresh installation."""
+        home = Home(self.root / name, extra={"AIRFLOW_CONN_SEARCH_ADS": connection("google_ads", self.url)})
+        first = str(self.company.simulation.first_day)
+        declared = {"connector": "google_ads", "owner": "marketing", "since": first, "streams": [STREAM], **source}
+        home.declare(sources={"search_ads": declared})
+        return home
+
+    def go_to(self, day: int) -> str:
+        """Let days pass; returns the instant of a run on that morning."""
+        httpx.post(f"{self.url}/_sandbox/day", json={"day": day}).raise_for_status()
+        return world.instant(self.company, day)
+
+    def permit(self, account: str, granted: bool) -> None:
+        body = {"account": account, "granted": granted}
+        httpx.post(f"{self.url}/_sandbox/permission", json=body).raise_for_status()
+
+    def spent(self, day: int) -> Spend:
+        """The truth: micros by account, day and campaign as the platform tells them on a day."""
+        found: Spend = {}
+        until = self.company.simulation.date_of(day)
+        for number, account in enumerate(PLATFORMS[SEARCH].accounts):
+            at = self.company.simulation.first_day
+            while at <= until:
+                for row in self.company.simulation.cell(PLATFORMS[SEARCH], number, at).state(until):
+                    key = (account.account_id.replace("-", ""), str(at), row.campaign.campaign_id)
+                    found[key] = row.figures.spend_micro
+                at += dt.timedelta(days=1)
+        return {key: micros for key, micros in found.items() if micros}
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    company = Company(seed=5, scale=0.1)
+    with serve(make_app(company, 1)) as url:
+        yield Platform(company, url, tmp_path)
+
+
+def morning(home: Home, platform: Platform, day: int, verdict: str = "accepted") -> list[dict[str, object]]:
+    """The extract of a day, judged."""
+    said = world.extract(home, f"day{day}", platform.go_to(day))
+    world.judge(home, verdict)
+    world.abandon(home)
+    return said
+
+
+def counts(home: Home) -> Spend:
+    """Of every cell the records of the newest accepted load that covers it."""
+    accepted = [x for x in world.loads(home) if x.state == "accepted"]
+    parts = {
+        part: " union all ".join(
+            f"select {x.seq} as seq, * from read_parquet('{home.path}/landing/{x.path}/{part}.parquet')"
+            for x in accepted
+        )
+        for part in ("records", "cells")
+    }
+    with duckdb.connect() as db:
+        rows = db.execute(
+            f"with cells as ({parts['cells']}), records as ({parts['records']}),"
+            " newest as (select ad_account_id, spend_date, max(seq) as seq from cells group by all)"
+            " select ad_account_id, spend_date, campaign_id, spend_amount::bigint from records"
+            " semi join newest using (ad_account_id, spend_date, seq)"
+        ).fetchall()
+    return {(a, d, c): micros for a, d, c, micros in rows if micros}
+
+
+def receipts(home: Home) -> list[dict[str, object]]:
+    return [json.loads((home.path / "landing" / x.path / "receipt.json").read_text()) for x in world.loads(home)]
+
+
+def test_days_one_by_one_end_where_one_reading_of_everything_ends(platform: Platform) -> None:
+    home = platform.home()
+    for day in range(1, 8):
+        morning(home, platform, day)
+        assert counts(home) == platform.spent(day)
+    whole = platform.home("whole")
+    morning(whole, platform, 7)
+    assert counts(whole) == counts(home)
+    first, *later = [r["rows"]["landed"] for r in receipts(home)]
+    assert sum(later) < first / 4, "of sixty days that were read again each morning only what changed was landed"
+
+
+def test_nothing_new_is_no_load(platform: Platform) -> None:
+    home = platform.home()
+    morning(home, platform, 1)
+    [again] = world.extract(home, "again", world.instant(platform.company, 1, hours=1))
+    assert (again["load_id"], again["note"]) == (None, "nothing new")
+
+
+def test_what_was_refused_is_asked_for_again(platform: Platform) -> None:
+    home = platform.home()
+    morning(home, platform, 1)
+    morning(home, platform, 2, verdict="refused")
+    # The platform has nothing new about some of what was refused: without asking from before it, that would be lost.
+    for day in (3, 4):
+        morning(home, platform, day)
+    assert counts(home) == platform.spent(4)
+    states = [(r["fetched"][0]["read_from"], x.state) for r, x in zip(receipts(home), world.loads(home), strict=True)]
+    first = world.loads(home)[0].known_at
+    assert states[1:3] == [(first, "refused"), (first, "accepted")]
+    assert states[3][0] > first, "once it has been read again, nothing is open any more"
+
+
+def test_a_human_may_refuse_what_was_accepted_long_ago(platform: Platform) -> None:
+    home = platform.home()
+    for day in (1, 2, 3):
+        morning(home, platform, day)
+    second = world.loads(home)[1]
+    home.ok("loads", "refuse", second.load_id, "--because", "a test")
+    assert counts(home) != platform.spent(3)
+    morning(home, platform, 4)
+    assert counts(home) == platform.spent(4)
+
+
+def test_a_backfill_in_any_order_ends_where_forward_runs_end(platform: Platform) -> None:
+    forward = platform.home("forward")
+    morning(forward, platform, 5)
+    home = platform.home()
+    first, last = platform.company.simulation.first_day, platform.company.simulation.date_of(5)
+    thirds = [first + dt.timedelta(days=n) for n in (0, 20, 40)]
+    ranges = [(thirds[1], thirds[2]), (thirds[2], last), (thirds[0], thirds[1])]
+    for number, days in enumerate(ranges):
+        world.extract(
+            home,
+            f"backfill{number}",
+            world.instant(platform.company, 5, hours=number),
+            date_range=(str(days[0]), str(days[1])),
+        )
+        world.judge(home)
+        world.abandon(home)
+    assert counts(home) == counts(forward) == platform.spent(5)
+
+
+def test_an_account_that_may_not_be_read_any_more_is_red_and_loses_nothing(platform: Platform) -> None:
+    home = platform.home()
+    morning(home, platform, 1)
+    before, account = counts(home), next(iter(platform.spent(1)))[0]
+    platform.permit(account, False)
+    declared = [a.account_id.replace("-", "") for a in PLATFORMS[SEARCH].accounts]
+    again = platform.home("home", accounts=declared)
+    done = again.extract("day2", platform.go_to(2))
+    assert done.returncode == 2 and f"reaches no account {account}" in done.stderr and "link the account" in done.stderr
+    assert counts(home) == before
+    platform.permit(account, True)
+    assert again.extract("day2-again", platform.go_to(2)).returncode == 0
+    world.judge(home)
+    assert counts(home) == platform.spent(2)
+
+
+@pytest.mark.parametrize(("required", "code"), [(True, 3), (False, 0)])
+def test_a_platform_that_is_down(platform: Platform, required: bool, code: int) -> None:
+    home = platform.home(required=required)
+    dead = json.loads(connection("google_ads", "http://127.0.0.1:9"))  # the discard port: nobody answers
+    home.extra["AIRFLOW_CONN_SEARCH_ADS"] = json.dumps({**dead, "extra": {**dead["extra"], "deadline_seconds": "1"}})
+    done = home.extract("day1", platform.go_to(1))
+    assert done.returncode == code, done.stderr
+    assert "search_ads" in done.stderr and "No answer could be had in 1 seconds" in done.stderr
+
+
+def test_without_its_connection_the_source_says_where_to_put_it(platform: Platform) -> None:
+    home = platform.home()
+    home.extra.clear()
+    done = home.extract("day1", platform.go_to(1))
+    assert done.returncode == 2
+    assert "there is no connection search_ads" in done.stderr and "AIRFLOW_CONN_SEARCH_ADS" in done.stderr
+
+
+def test_the_published_days_are_the_platforms_to_the_micro(platform: Platform) -> None:
+    """Two whole runs, gates included: spend, restatements and the platform's own totals."""
+    home = platform.home()
+    declared = json.loads(home.config.read_text())
+    declared["sources"]["fx"] = yaml.safe_load(world.FILES.read_text())["sources"]["fx"]
+    home.config.write_text(json.dumps(declared))
+    for day in (1, 2):
+        as_of = platform.go_to(day)
+        world.deliver(home, platform.company, day)
+        home.ok("run", "--run-id", f"day{day}", "--as-of", as_of)
+    found = home.query(
+        "select ad_account_id, spend_date::varchar, campaign_id, (spend_amount * 1000000)::bigint from marts.fct_ad_spend"
+        " where is_current and source_system = 'search_ads'"
+    )
+    assert {(a, d, c): micros for a, d, c, micros in found if micros} == platform.spent(2)
+    assert home.query("select count(*) > 100, sum(abs(difference)) from metadata.source_totals") == [(True, 0)]
+    [row] = [r for r in home.ok("sources", "--json") if r["source"] == "search_ads"]
+    assert row["totals"].endswith("agree") and "requests" in row["quota"] and " … " in row["read"]
+
+
+def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(platform: Platform) -> None:
+    """A cache on the way that answers one question with the answer to another: every row of it reads well."""
+    home = platform.home()
+    account = next(iter(platform.spent(1)))[0]
+    # The questions of an account: its conversion actions, then its figures month by month.
+    fault = {"kind": "repeat", "path": f"/v26/customers/{account}", "start": 3}
+    httpx.post(f"{platform.url}/_sandbox/faults", json={"faults": [fault]}).raise_for_status()
+    assert home.extract("day1", platform.go_to(1)).returncode == 0
+    done = home.cli("check", "raw", "--run-id", "day1")
+    assert done.returncode == 1
+    failed = {c["check_id"] for c in world.checks(home, "day1") if c["state"] == "failed"}
+    assert "performance_daily_accounts_agree" in failed
+    httpx.delete(f"{platform.url}/_sandbox/faults").raise_for_status()
+    morning(home, platform, 2)
+    assert counts(home) == platform.spent(2)
