@@ -32,7 +32,7 @@ from onefunnel.engines.duckdb import identifier, literal
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import RETRIED, Again, Api, parse
+from onefunnel.sources.http import RETRIED, Again, Api
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -201,6 +201,7 @@ class HubSpot:
         self.main_contact = connection.extra.get("main_contact_label") or MAIN_CONTACT
         self.instead = _instead(where, connection.extra.get("properties", ""))
         self.oauth: AccessToken | None = None
+        deadline = connection.deadline_seconds
         if "refresh_token" in connection.extra:
             form = {
                 "grant_type": "refresh_token",
@@ -208,10 +209,15 @@ class HubSpot:
                 "client_secret": connection.secret("password"),
                 "refresh_token": connection.secret("refresh_token"),
             }
-            self.oauth = AccessToken(where, connection.extra.get("token_url") or TOKEN, form)
+            self.oauth = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, deadline=deadline)
         bearer = {"Authorization": f"Bearer {connection.secret('password')}"}
         self.api = Api(
-            where, connection.base_url(API), self.oauth or (lambda _: bearer), explain=_explained, limits=_LIMITS
+            where,
+            connection.base_url(API),
+            self.oauth or (lambda _: bearer),
+            explain=_explained,
+            limits=_LIMITS,
+            deadline=deadline,
         )
         self.searched_at = 0.0
         self._details: dict[str, str] | None = None
@@ -561,11 +567,7 @@ class HubSpot:
             if path.endswith("/search"):
                 time.sleep(max(0.0, self.searched_at + SEARCH_EVERY_SECONDS - time.monotonic()))
                 self.searched_at = time.monotonic()
-            self.api.save(method, path, to, **request)
-            try:
-                page = parse(to.read_text(encoding="utf-8"))
-            except ValueError:
-                continue
+            page = self.api.page(method, path, to, **request)
             if isinstance(page, dict) and isinstance(page.get("results"), list) and _is_whole(page) and fits(page):
                 return page
         raise StepFailed(

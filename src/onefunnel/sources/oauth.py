@@ -74,7 +74,7 @@ class AccessToken:
                 f"no access token is given: {said}",
                 self.where,
                 "the refresh token is withdrawn or belongs to another client: sign in again and store the new one in the connection"
-                if "refresh_token" in self.form and body["error"] == "invalid_grant"
+                if "refresh_token" in self.form and said in ("invalid_grant", "BAD_REFRESH_TOKEN")
                 else "correct login and password of the connection: the client's id and secret",
             )
         return None
