@@ -67,12 +67,14 @@ class AccessToken:
         self._api.close()
 
     def _refused(self, response: httpx.Response, body: Any) -> OnefunnelError | Again | None:
-        if response.status_code in (400, 401) and isinstance(body, Mapping) and isinstance(body.get("error"), str):
+        # RFC 6749 says `error`; HubSpot may say `status` instead.
+        said = (body.get("error") or body.get("status")) if isinstance(body, Mapping) else None
+        if response.status_code in (400, 401) and isinstance(said, str):
             return ConfigError(
-                f"no access token is given: {body['error']}",
+                f"no access token is given: {said}",
                 self.where,
                 "the refresh token is withdrawn or belongs to another client: sign in again and store the new one in the connection"
-                if "refresh_token" in self.form and body["error"] == "invalid_grant"
+                if "refresh_token" in self.form and said in ("invalid_grant", "BAD_REFRESH_TOKEN")
                 else "correct login and password of the connection: the client's id and secret",
             )
         return None

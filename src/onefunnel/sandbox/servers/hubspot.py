@@ -55,10 +55,27 @@ _EXPIRES_IN = 1_800
 _LIST_MOST, _LIST_WITH_HISTORY, _SEARCH_MOST, _BATCH_MOST = 100, 50, 200, 100
 _GROUPS_MOST, _FILTERS_MOST = 5, 25
 _SCOPES = "https://developers.hubspot.com/scopes"
+# As "Account information API" has it: no scope is needed.
+_DETAILS = {
+    "portalId": 62_515,
+    "accountType": "STANDARD",
+    "timeZone": "UTC",
+    "companyCurrency": "EUR",
+    "additionalCurrencies": [],
+    "utcOffset": "+00:00",
+    "utcOffsetMilliseconds": 0,
+    "uiDomain": "app.hubspot.com",
+    "dataHostingLocation": "eu1",
+}
 _NO_CREDENTIALS = (
     "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details"
     " at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
 )
+
+
+def connection(base: str) -> dict[str, Any]:
+    """The Airflow connection with which a client reaches this server at `base`."""
+    return {"conn_type": "hubspot", "host": base, "password": ACCESS_TOKEN}
 
 
 class Settings(BaseModel):
@@ -629,6 +646,11 @@ def _add_lists(app: FastAPI, account: Account) -> None:
         if len(rest) > size:
             answer["paging"] = {"next": {"after": owner_id(rest[size - 1].key)}}
         return account.limited(JSONResponse(answer))
+
+    @app.get("/account-info/v3/details")
+    async def details(request: Request) -> Response:
+        account.admit(request)
+        return account.limited(JSONResponse(_DETAILS))
 
     @app.get("/crm/v3/properties/{object_type}")
     async def properties(request: Request, object_type: str) -> Response:

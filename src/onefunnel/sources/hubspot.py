@@ -1,0 +1,814 @@
+"""HubSpot, by its CRM API: contacts, companies, deals, owners, the history of their properties and their associations.
+
+Sources, pages of HubSpot's developer documentation: *CRM API, objects* (list, batch read, archived records), *Search the CRM*
+(at most 10,000 results of a query, 200 of a page, five searches a second; new records are found after a moment), *Associations v4* (batch
+read of at most 1,000 records, `paging` of a record with many), *Properties*, *Owners*, *Account information*, *API usage
+guidelines* (`policyName` of a 429; the day's requests begin anew at midnight of the portal's time zone), *Manage tokens*;
+the changelog entry on association limits. A batch with property histories has at most 50 records, as the API's own error
+says. Merged records are named by the record that is left (`hs_merged_object_ids`), which may be a new one (changelog, *Deals
+now support merging*).
+
+The first fetch and the first of each ISO week list every record, so what the search does not show is found then: hard
+deletes, associations that moved. The fetches between read what changed since the greatest stamp that was seen.
+"""
+
+# ruff: noqa: S608  (SQL over our own scratch relations, of constants and property names that HubSpot has confirmed)
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from onefunnel.engines.duckdb import identifier, literal
+from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
+from onefunnel.sources.base import TOTALS, Asked
+from onefunnel.sources.connections import Connection
+from onefunnel.sources.http import RETRIED, Again, Api
+from onefunnel.sources.inbox import Inbox, Records
+from onefunnel.sources.oauth import AccessToken
+from onefunnel.sources.pages import Field
+
+API, TOKEN = "https://api.hubapi.com", "https://api.hubapi.com/oauth/v1/token"
+LIST_PAGE, HISTORY_PAGE, SEARCH_PAGE, ASSOCIATIONS_PAGE, OWNERS_PAGE = 100, 50, 200, 1_000, 500
+OVERLAP, NOT_YET_FOUND = dt.timedelta(minutes=10), dt.timedelta(seconds=90)
+SEARCH_EVERY_SECONDS = 0.25
+# HubSpot keeps the newest versions of a property alone, how many is not documented; 20 is the fewest that users tell of. What
+# the oldest one of so many replaced is not known.
+SHORTEST_CUT = 20
+TRIES = 3
+MAIN_CONTACT = "Main contact"
+_DOCS = "docs/how-to/connect-hubspot.md"
+_LIMITS = ("X-HubSpot-RateLimit-Daily", "X-HubSpot-RateLimit-Daily-Remaining", "X-HubSpot-RateLimit-Remaining")
+_KINDS = {
+    "text": ("string", "enumeration", "phone_number"),
+    "number": ("number",),
+    "time": ("datetime", "date"),
+    "yes": ("bool",),
+}
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object of the CRM: its name in paths, the property with the time of its last change, and its primary company.
+
+    Attributes:
+        company_type: id of the association type that leads to the primary company ("HubSpot defined association types").
+    """
+
+    name: str
+    modified: str
+    company_type: int | None = None
+
+
+_COMPANIES = _Object("companies", "hs_lastmodifieddate")
+_CONTACTS = _Object("contacts", "lastmodifieddate", company_type=1)
+_DEALS = _Object("deals", "hs_lastmodifieddate", company_type=5)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What is read of an object for a stream.
+
+    Attributes:
+        properties: names, with `:number`, `:time` or `:yes` where they are no texts, and `?` where a portal may lack them.
+        columns: SQL of what becomes of a record, beside its id, times and state.
+        loser: SQL of what a merged record has, from the record that is left.
+        only: SQL: which records are of the stream; `filters` says the same to the search.
+    """
+
+    object: _Object
+    properties: str
+    columns: str
+    loser: str = "'false' as archived"
+    only: str = "true"
+    filters: tuple[Mapping[str, str], ...] = ()
+
+
+_NAME = "nullif(trim(concat_ws(' ', firstname, lastname)), '') as full_name"
+_RECORDS = {
+    "accounts": _Stream(
+        _COMPANIES,
+        "name domain industry country hs_parent_company_id:number hubspot_owner_id hs_is_target_account:yes? segment?"
+        " region? territory?",
+        "name, domain, industry, country, hs_parent_company_id, hubspot_owner_id, hs_is_target_account, segment, region,"
+        " territory",
+    ),
+    "contacts": _Stream(
+        _CONTACTS,
+        "email firstname lastname phone jobtitle country",
+        f"company_id, email, {_NAME}, phone, jobtitle, country",
+    ),
+    # One record for a person: who has a lead status is a lead as well, and the contact that the lead was converted to.
+    "leads": _Stream(
+        _CONTACTS,
+        "email firstname lastname company country hs_lead_status hubspot_owner_id lead_origin? crm_campaign?"
+        " converted_at:time? is_test:yes?",
+        f"email, {_NAME}, company, country, hs_lead_status, hubspot_owner_id, lead_origin, crm_campaign, converted_at,"
+        " is_test, id as contact_id, deal_id",
+        # Its journey is that of the record that is left, and nothing else would leave it out.
+        loser="'true' as archived, loser as contact_id",
+        only="hs_lead_status <> ''",
+        filters=({"propertyName": "hs_lead_status", "operator": "HAS_PROPERTY"},),
+    ),
+    "opportunities": _Stream(
+        _DEALS,
+        "dealname amount:number deal_currency_code? dealstage hs_deal_stage_probability:number closedate:time"
+        " hubspot_owner_id closed_lost_reason hs_manual_forecast_category? competitor? buying_class? sales_model?"
+        " lead_origin? crm_campaign? is_test:yes?",
+        "dealname, company_id, amount, coalesce(deal_currency_code, {currency}) as deal_currency_code, dealstage,"
+        " {probability} as probability, {closing_day} as closing_day, hubspot_owner_id, closed_lost_reason,"
+        " hs_manual_forecast_category, competitor, buying_class, sales_model, lead_origin, crm_campaign, is_test",
+        loser="'false' as archived, dealstage",
+    ),
+}
+# Property -> the word of the history.
+_CHANGES = {
+    "lead_changes": (
+        _Stream(_CONTACTS, "hs_lead_status hubspot_owner_id", "", only="hs_lead_status <> ''"),
+        {"hs_lead_status": "status", "hubspot_owner_id": "owner"},
+    ),
+    "opportunity_changes": (
+        _Stream(
+            _DEALS,
+            "dealstage amount:number deal_currency_code? closedate:time hs_deal_stage_probability:number"
+            " hs_manual_forecast_category? hubspot_owner_id",
+            "",
+        ),
+        {
+            "dealstage": "stage",
+            "amount": "amount",
+            "deal_currency_code": "currency",
+            "closedate": "close_date",
+            "hs_deal_stage_probability": "probability",
+            "hs_manual_forecast_category": "forecast_category",
+            "hubspot_owner_id": "owner",
+        },
+    ),
+}
+
+
+@dataclass
+class _Pages:
+    """Saved pages, and what of them is needed to go on: ids, those of merged records, the greatest stamp in milliseconds."""
+
+    files: list[Path] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    losers: set[str] = field(default_factory=set)
+    newest: int = 0
+
+    def add(self, file: Path, page: Mapping[str, Any], modified: str) -> None:
+        """Take a page."""
+        self.files.append(file)
+        for record in page["results"]:
+            self.ids.append(str(record["id"]))
+            known = record.get("properties", {})
+            self.newest = max(self.newest, _milliseconds(known.get(modified) or "0"))
+            self.losers.update(x for x in (known.get("hs_merged_object_ids") or "").split(";") if x)
+
+
+def connect(where: str, connection: Connection, accounts: Sequence[str]) -> HubSpot:
+    """The connector for one source.
+
+    Args:
+        connection: the password is a private app's access token; or login and password are an app's client id and secret,
+            and extra has its `refresh_token` (and `token_url` where it is not HubSpot's). Extra may say under `properties`
+            which property of the portal stands for one that the connector knows (`deals.competitor=main_rival, …`), and
+            under `main_contact_label` which label the main contact of a deal has.
+        accounts: none: a token is of one portal.
+
+    Raises:
+        ConfigError: something of this is missing or cannot be read.
+    """
+    if accounts:
+        raise ConfigError("HubSpot has no accounts to choose", where, "take `accounts` out; a token is of one portal")
+    return HubSpot(where, connection)
+
+
+class HubSpot:
+    """One portal."""
+
+    def __init__(self, where: str, connection: Connection) -> None:
+        self.where = where
+        self.main_contact = connection.extra.get("main_contact_label") or MAIN_CONTACT
+        self.instead = _instead(where, connection.extra.get("properties", ""))
+        self.oauth: AccessToken | None = None
+        deadline = connection.deadline_seconds
+        if "refresh_token" in connection.extra:
+            form = {
+                "grant_type": "refresh_token",
+                "client_id": connection.login,
+                "client_secret": connection.secret("password"),
+                "refresh_token": connection.secret("refresh_token"),
+            }
+            self.oauth = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, deadline=deadline)
+        bearer = {"Authorization": f"Bearer {connection.secret('password')}"}
+        self.api = Api(
+            where,
+            connection.base_url(API),
+            self.oauth or (lambda _: bearer),
+            explain=_explained,
+            limits=_LIMITS,
+            deadline=deadline,
+        )
+        self.searched_at = 0.0
+        self._details: dict[str, str] | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.api.close()
+        if self.oauth:
+            self.oauth.close()
+
+    def fetch(self, asked: Asked, inbox: Inbox) -> None:
+        """Fetch one stream."""
+        if asked.stream == "users":
+            self._fetch_owners(inbox)
+        elif asked.stream == "opportunity_contacts":
+            self._fetch_deal_contacts(asked, inbox)
+        elif asked.stream in _CHANGES:
+            self._fetch_changes(asked, inbox, *_CHANGES[asked.stream])
+        else:
+            self._fetch_records(asked, inbox, _RECORDS[asked.stream])
+
+    # -- streams -------------------------------------------------------------------------------------------------------
+
+    def _fetch_owners(self, inbox: Inbox) -> None:
+        # A former owner still owns what they won, so both lists are read; the day of leaving is that of the last update.
+        select = f"""
+            select
+                id, {_NAME}, case when archived = 'true' then updated_at[:10] end as left_on,
+                coalesce(
+                    json_extract_string(list_filter(
+                        json_extract(teams, '$[*]'), lambda team: json_extract_string(team, '$.primary') = 'true'
+                    )[1], '$.name'),
+                    json_extract_string(teams, '$[0].name')
+                ) as team
+            from records
+            qualify row_number() over (partition by id order by archived) = 1
+        """
+        inbox.deliver(
+            {"records": self._owners(inbox)},
+            covered=None,
+            totals=TOTALS.empty_table(),
+            about=self._about({}),
+            select=select,
+        )
+
+    def _fetch_records(self, asked: Asked, inbox: Inbox, stream: _Stream) -> None:
+        names = self._properties(asked, stream)
+        fields = [
+            *_fields(names),
+            Field("merged", "properties.hs_merged_object_ids"),
+            Field("archived_at", "archivedAt"),
+        ]
+        wanted = [*filter(None, names.values()), "hs_merged_object_ids"]
+        read = self._read(asked, inbox, stream.object, wanted)
+        relations = {"records": Records([*read.live.files, *read.archived.files], fields, "$.results[*]")}
+        joins = ""
+        if "company_id" in stream.columns:
+            relations["companies"] = self._associations(inbox, stream.object, "companies", read.live.ids)
+            joins += _joined(
+                "companies",
+                f"first(to_id order by type_id <> '{stream.object.company_type}', to_id::bigint)",
+                "company_id",
+            )
+        if "deal_id" in stream.columns:
+            # The deal that a lead has made is its first one; HubSpot does not say more.
+            relations["deals"] = self._associations(inbox, stream.object, "deals", read.live.ids)
+            joins += _joined("deals", "min(to_id::bigint)::varchar", "deal_id")
+        columns = stream.columns.format(**self._in_portal()) if stream.object is _DEALS else stream.columns
+        emptied = ", ".join(f"nullif({identifier(name)}, '') as {identifier(name)}" for name in names)
+        select = f"""
+            with latest as (
+                select * replace ({emptied}) from records
+                qualify row_number() over (partition by id order by cast(updated_at as timestamp) desc, archived desc) = 1
+            ),
+            losers as (
+                select *, unnest(string_split(merged, ';')) as loser from latest
+            )
+            select
+                id, created_at, coalesce(archived_at, updated_at) as modified_at, cast(null as varchar) as merged_into_id,
+                archived, {columns}
+            from latest {joins}
+            where {stream.only} and id not in (select loser from losers where loser <> id)
+            union all by name
+            select loser as id, created_at, id as merged_into_id, {stream.loser} from losers
+            where {stream.only} and loser not in ('', id)
+            qualify row_number() over (partition by loser order by cast(updated_at as timestamp) desc, id) = 1
+        """
+        inbox.deliver(
+            relations,
+            covered=self._covered(asked, inbox, stream, read),
+            totals=self._total(inbox, stream),
+            about=self._about(read.about),
+            select=select,
+        )
+
+    def _fetch_changes(self, asked: Asked, inbox: Inbox, stream: _Stream, words: Mapping[str, str]) -> None:
+        names = self._properties(asked, stream)
+        held = {name: actual for name, actual in names.items() if actual}
+        read = self._read(asked, inbox, stream.object, list(held.values()), list(held.values()))
+        fields = _fields(names) + [Field(f"{name} versions", f"propertiesWithHistory.{held[name]}") for name in held]
+        in_portal = self._in_portal() if stream.object is _DEALS else {}
+        told = " union all ".join(
+            f"select id, created_at, {literal(held[name])} as property, {literal(words[name])} as field,"
+            f" {identifier(f'{name} versions')} as versions from latest where {stream.only}"
+            for name in held
+        )
+        value = f"""
+            case field
+                when 'probability' then {_PERCENT.format("value")}
+                when 'close_date' then {_DAY.format("value", zone=in_portal.get("zone", "'UTC'"))}
+                else value
+            end
+        """
+        # A version is a change when one before it is known, or when there was none: the property was empty at first. What a
+        # cut history no longer shows was landed before, and a change that is landed is never said anew.
+        select = f"""
+            with latest as (
+                select * from records
+                qualify row_number() over (partition by id order by cast(updated_at as timestamp) desc, archived desc) = 1
+            ),
+            told as ({told}),
+            versions as (
+                select * exclude (versions), unnest(json_extract(versions, '$[*]')) as version,
+                    generate_subscripts(json_extract(versions, '$[*]'), 1) as place,
+                    len(json_extract(versions, '$[*]')) as kept
+                from told
+            ),
+            said as (
+                select
+                    id, created_at, property, field, place, kept,
+                    nullif(json_extract_string(version, '$.value'), '') as value,
+                    json_extract_string(version, '$.timestamp') as changed_at,
+                    cast(json_extract_string(version, '$.timestamp') as timestamp) as moment,
+                    json_extract_string(version, '$.updatedByUserId') as by_user
+                from versions
+                qualify row_number() over (partition by id, property, moment order by place) = 1
+            ),
+            changes as (
+                select
+                    id || '-' || property || '-' || epoch_ms(moment) || '-' || md5(coalesce(value, ''))[:8] as change_id,
+                    id, created_at, field, kept, moment, changed_at, by_user, {value} as new_value,
+                    lead({value}) over following as old_value,
+                    lead(moment) over following is null as is_oldest
+                from said
+                window following as (partition by id, property order by moment desc, place)
+            )
+            select change_id, id, field, old_value, new_value, changed_at, owner_id as changed_by
+            from changes
+            left join (select distinct on (user_id) user_id, id as owner_id from owners order by user_id, archived) as reps
+                on by_user = reps.user_id
+            where new_value is distinct from old_value
+                and (not is_oldest or (kept < {SHORTEST_CUT} and moment > cast(created_at as timestamp) + interval 1 second))
+                and change_id not in (select change_id from known)
+        """
+        inbox.deliver(
+            {
+                "records": Records([*read.live.files, *read.archived.files], fields, "$.results[*]"),
+                "owners": self._owners(inbox),
+                "known": _known_records(asked, inbox, "change_id"),
+            },
+            covered=None,
+            totals=TOTALS.empty_table(),
+            about=self._about(read.about),
+            select=select,
+        )
+
+    def _fetch_deal_contacts(self, asked: Asked, inbox: Inbox) -> None:
+        """All of them each time: an association moves no record's time of change."""
+        deals = self._list(inbox, "deals", _DEALS, ["createdate"])
+        known = _known(asked)
+        if known is not None:
+            gone = set(pc.unique(known["opportunity_id"]).to_pylist()) - set(deals.ids)
+            there = self._existing(_DEALS, gone, archived=False)
+            known = known.filter(pc.invert(pc.is_in(known["opportunity_id"], pa.array(there, pa.string()))))
+        label = literal(self.main_contact)
+        select = f"""
+            select
+                from_id as deal_id, to_id as contact_id,
+                first(label order by type_id::bigint) filter (where label <> {label}) as role,
+                coalesce(bool_or(label = {label}), false)::varchar as is_primary
+            from ({_LINKS.format("contacts")})
+            group by all
+        """
+        inbox.deliver(
+            {"contacts": self._associations(inbox, _DEALS, "contacts", deals.ids)},
+            covered=known and known.select(list(inbox.cell)),
+            totals=TOTALS.empty_table(),
+            about=self._about({}),
+            select=select,
+        )
+
+    # -- what is read --------------------------------------------------------------------------------------------------
+
+    def _read(
+        self, asked: Asked, inbox: Inbox, of: _Object, properties: Sequence[str], history: Sequence[str] = ()
+    ) -> _Read:
+        """Every record, or those that changed since the last load; and the archived ones, once a day."""
+        now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
+        until = _milliseconds((now - NOT_YET_FOUND).isoformat())
+        cursor = int(asked.before.get("cursor", 0))
+        if not cursor or asked.last is None or asked.dates or _week(asked.last) != _week(asked.as_of):
+            live = self._list(inbox, "live", of, properties, history)
+            archived = self._list(inbox, "archived", of, properties, history, archived=True)
+            # What changed behind the page that showed it lies after the moment at which the list began.
+            return _Read(live, archived, True, min(live.newest, until))
+        live = self._search(inbox, of, [] if history else properties, cursor - _OVERLAP_MS, until)
+        cursor = max(cursor, live.newest)
+        if history:
+            live = self._histories(inbox, of, live.ids, properties, history)
+        archived = _Pages()
+        if asked.last.date() != asked.as_of.date():
+            archived = self._list(inbox, "archived", of, properties, history, archived=True)
+        return _Read(live, archived, False, cursor)
+
+    def _list(
+        self,
+        inbox: Inbox,
+        name: str,
+        of: _Object,
+        properties: Sequence[str],
+        history: Sequence[str] = (),
+        *,
+        archived: bool = False,
+    ) -> _Pages:
+        """Every record, page by page."""
+        found = _Pages()
+        params = {
+            "limit": str(HISTORY_PAGE if history else LIST_PAGE),
+            "archived": str(archived).lower(),
+            "properties": ",".join([*properties, of.modified]),
+            **({"propertiesWithHistory": ",".join(history)} if history else {}),
+        }
+        for file, page in self._listed(inbox, name, f"crm/v3/objects/{of.name}", params):
+            found.add(file, page, of.modified)
+        return found
+
+    def _listed(
+        self, inbox: Inbox, name: str, path: str, params: Mapping[str, str]
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The pages of a list. One that leads back, or is of the other half of the records, is asked for again."""
+        seen, after, number = set[str](), "", 0
+
+        def fits(page: Mapping[str, Any]) -> bool:
+            archived = params["archived"] == "true"
+            return _after(page) not in seen and all(bool(r.get("archived")) is archived for r in page["results"])
+
+        while True:
+            file = inbox.pages / f"{name}-{number:06d}.json"
+            page = self._page("GET", path, file, fits, params={**params, **({"after": after} if after else {})})
+            yield file, page
+            after, number = _after(page), number + 1
+            if not after:
+                return
+            seen.add(after)
+
+    def _search(self, inbox: Inbox, of: _Object, properties: Sequence[str], since: int, until: int) -> _Pages:
+        """What changed between two moments (milliseconds), by pages that begin behind the last id: no query is paged, so the
+        search's limit of 10,000 results is not met, and what changes meanwhile shifts nothing."""
+        found, last = _Pages(), 0
+        while True:
+            changed = {"propertyName": of.modified, "operator": "BETWEEN", "value": str(since), "highValue": str(until)}
+            behind = {"propertyName": "hs_object_id", "operator": "GT", "value": str(last)}
+            order = {
+                "filterGroups": [{"filters": [changed, behind]}],
+                "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+                "properties": [*properties, of.modified],
+                "limit": SEARCH_PAGE,
+            }
+
+            def fits(page: Mapping[str, Any], last: int = last) -> bool:
+                ids = [last, *(int(r["id"]) for r in page["results"])]
+                return ids == sorted(set(ids)) and (len(ids) > 1 or int(page["total"]) == 0)
+
+            file = inbox.pages / f"changed-{len(found.files):06d}.json"
+            page = self._page("POST", f"crm/v3/objects/{of.name}/search", file, fits, json=order)
+            found.add(file, page, of.modified)
+            if int(page["total"]) <= len(page["results"]):
+                return found
+            last = int(found.ids[-1])
+
+    def _histories(
+        self, inbox: Inbox, of: _Object, ids: Sequence[str], properties: Sequence[str], history: Sequence[str]
+    ) -> _Pages:
+        found = _Pages()
+        for number, some in enumerate(_some(ids, HISTORY_PAGE)):
+            file = inbox.pages / f"histories-{number:06d}.json"
+            order = {
+                "inputs": [{"id": i} for i in some],
+                "properties": [*properties, *history],
+                "propertiesWithHistory": list(history),
+            }
+            page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, _of(some), json=order)
+            found.add(file, page, of.modified)
+        return found
+
+    def _associations(self, inbox: Inbox, of: _Object, to: str, ids: Sequence[str]) -> Records:
+        """The associations of records with another object; what one page does not hold of a record is asked for behind it."""
+        files: list[Path] = []
+        open_ones = [{"id": i} for i in dict.fromkeys(ids)]
+        while open_ones:
+            further = []
+            for some in _some(open_ones, ASSOCIATIONS_PAGE):
+                file = inbox.pages / f"to-{to}-{len(files):06d}.json"
+                path = f"crm/v4/associations/{of.name}/{to}/batch/read"
+                page = self._page("POST", path, file, _of([x["id"] for x in some]), json={"inputs": some})
+                files.append(file)
+                further += [{"id": str(r["from"]["id"]), "after": _after(r)} for r in page["results"] if _after(r)]
+            if further and further == open_ones:
+                raise StepFailed(
+                    "The API repeats a page of associations.", self.where, "Run again; nothing was landed."
+                )
+            open_ones = further
+        return Records(files, [Field("from_id", "from.id"), Field("links", "to")], "$.results[*]")
+
+    def _owners(self, inbox: Inbox) -> Records:
+        """Owners, present and former."""
+        halves = [
+            self._listed(inbox, f"owners-{a}", "crm/v3/owners", {"limit": str(OWNERS_PAGE), "archived": a})
+            for a in ("false", "true")
+        ]
+        files = [file for half in halves for file, _ in half]
+        fields = [
+            Field("id"),
+            Field("user_id", "userIdIncludingInactive"),
+            Field("firstname", "firstName"),
+            Field("lastname", "lastName"),
+            Field("teams"),
+            Field("archived"),
+            Field("updated_at", "updatedAt"),
+        ]
+        return Records(files, fields, "$.results[*]")
+
+    def _page(
+        self,
+        method: str,
+        path: str,
+        to: Path,
+        fits: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+        **request: Any,
+    ) -> dict[str, Any]:
+        """Save a page, and read what is needed to go on. One that is none, or answers another question, is asked for again.
+
+        Raises:
+            StepFailed: it stays so.
+        """
+        for _ in range(TRIES):
+            if path.endswith("/search"):
+                time.sleep(max(0.0, self.searched_at + SEARCH_EVERY_SECONDS - time.monotonic()))
+                self.searched_at = time.monotonic()
+            page = self.api.page(method, path, to, **request)
+            if isinstance(page, dict) and isinstance(page.get("results"), list) and _is_whole(page) and fits(page):
+                return page
+        raise StepFailed(
+            "The API's answer is no page of records, or one that was given before.",
+            f"{self.where}: {method} {path}",
+            "Run again; if it stays so, please report it as an issue. Nothing was landed.",
+        )
+
+    # -- what is known of the portal -----------------------------------------------------------------------------------
+
+    def _properties(self, asked: Asked, stream: _Stream) -> dict[str, str | None]:
+        """The portal's name of each property of a stream; None: the portal lacks it, and may.
+
+        Raises:
+            StepFailed: one that is needed is missing, or one has another type.
+        """
+        of = stream.object.name
+        answer = self.api.json("GET", f"crm/v3/properties/{of}")
+        types = {p["name"]: p["type"] for p in answer["results"]}
+        names: dict[str, str | None] = {}
+        problems = []
+        for word in stream.properties.split():
+            name, _, kind = word.removesuffix("?").partition(":")
+            actual = self.instead.get((of, name), name)
+            names[name] = actual if actual in types else None
+            if actual not in types:
+                if not word.endswith("?") or (of, name) in self.instead:
+                    problems.append(f"{actual} is missing")
+            elif types[actual] not in _KINDS[kind or "text"]:
+                problems.append(f"{actual} is of type {types[actual]} and not {' or '.join(_KINDS[kind or 'text'])}")
+        if problems:
+            raise StepFailed(
+                f"The object {of} of the portal has other properties than stg_files__{asked.stream} reads:"
+                f" {'; '.join(problems)}.",
+                where=asked.where,
+                do=f"Give the property back its name and type, or name another one under `properties` in the connection's"
+                f" extra ({_DOCS}).",
+            )
+        return names
+
+    def _in_portal(self) -> dict[str, str]:
+        """SQL of what depends on the portal: its currency, its days, and percentages."""
+        if self._details is None:
+            details = self.api.json("GET", "account-info/v3/details")
+            self._details = {
+                "currency": literal(str(details["companyCurrency"])),
+                "zone": literal(str(details["timeZone"])),
+            }
+        return {
+            **self._details,
+            "probability": _PERCENT.format("hs_deal_stage_probability"),
+            "closing_day": _DAY.format("closedate", zone=self._details["zone"]),
+        }
+
+    def _covered(self, asked: Asked, inbox: Inbox, stream: _Stream, read: _Read) -> pa.Table | None:
+        """The cells that were asked for: of a whole list those that are known, but for what is there and was not listed."""
+        (cell,) = inbox.cell
+        listed = {*read.live.ids, *read.archived.ids}
+        if not read.is_all:
+            # A record that was read and is not of the stream any more.
+            return None if stream.only == "true" else pa.table({cell: pa.array(sorted(listed), pa.string())})
+        known = _known(asked)
+        if known is None:
+            return None
+        losers = read.live.losers | read.archived.losers
+        gone = set(known[cell].to_pylist()) - listed - losers
+        # A lead that was merged into somebody who is none was one nevertheless.
+        there = [
+            *losers,
+            *self._existing(stream.object, gone, archived=False),
+            *self._existing(stream.object, gone, archived=True),
+        ]
+        return known.select([cell]).filter(pc.invert(pc.is_in(known[cell], pa.array(there, pa.string()))))
+
+    def _existing(self, of: _Object, ids: Collection[str], *, archived: bool) -> list[str]:
+        """Which of some records are there; that a list lacks them is no proof."""
+        found: list[str] = []
+        for some in _some(sorted(ids), LIST_PAGE):
+            order = {"inputs": [{"id": i} for i in some], "properties": ["createdate"]}
+            path = f"crm/v3/objects/{of.name}/batch/read"
+            answer = self.api.json("POST", path, json=order, params={"archived": str(archived).lower()})
+            found += [str(record["id"]) for record in answer["results"]]
+        return found
+
+    def _total(self, inbox: Inbox, stream: _Stream) -> pa.Table:
+        """How many records there are that are not archived, as the search counts them."""
+        order = {"filterGroups": [{"filters": list(stream.filters)}] if stream.filters else [], "limit": 1}
+        path = f"crm/v3/objects/{stream.object.name}/search"
+        answer = self._page("POST", path, inbox.pages / "total.json", json=order)
+        row = {"part": None, "day": None, "measure": "rows", "value": str(answer["total"])}
+        return pa.Table.from_pylist([row], TOTALS)
+
+    def _about(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        usage = self.api.usage
+        return {**more, "requests": usage.requests, "retries": usage.retries, "limits": dict(usage.limits)}
+
+
+_LINKS = """
+    select
+        from_id, json_extract_string(link, '$.toObjectId') as to_id, json_extract_string(kind, '$.typeId') as type_id,
+        json_extract_string(kind, '$.label') as label
+    from (
+        select from_id, link, unnest(json_extract(link, '$.associationTypes[*]')) as kind
+        from (select from_id, unnest(json_extract(links, '$[*]')) as link from {}) as links
+    ) as kinds
+"""
+# HubSpot's probabilities are shares, the contract's are percent. What is no number stays, for staging to refuse.
+_PERCENT = "coalesce((try_cast({0} as decimal(18, 8)) * 100)::decimal(18, 6)::varchar, {0})"
+# A day that somebody chose is a moment in UTC; which day it was is told by the portal's time zone.
+_DAY = """coalesce(strftime(timezone({zone}, coalesce(
+    make_timestamp(try_cast({0} as bigint) * 1000), try_cast({0} as timestamp)) at time zone 'UTC'), '%Y-%m-%d'), {0})"""
+_OVERLAP_MS = round(OVERLAP.total_seconds() * 1_000)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read: records, archived ones, whether these are all, and the stamp to go on from, in milliseconds."""
+
+    live: _Pages
+    archived: _Pages
+    is_all: bool
+    cursor: int
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """For the receipt and the next fetch."""
+        return {"cursor": self.cursor, "read": "everything" if self.is_all else "what changed"}
+
+
+def _instead(where: str, text: str) -> dict[tuple[str, str], str]:
+    """(object, property) -> the property that stands for it in this portal.
+
+    Raises:
+        ConfigError: not `object.property=property, …`, or nobody reads such a property.
+    """
+    streams = [*_RECORDS.values(), *(stream for stream, _ in _CHANGES.values())]
+    known = {
+        (s.object.name, word.removesuffix("?").partition(":")[0]) for s in streams for word in s.properties.split()
+    }
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, actual = (side.strip() for side in part.partition("="))
+        of, _, plain = name.partition(".")
+        if not actual or (of, plain) not in known:
+            raise ConfigError(
+                f"`properties` in the connection's extra: nothing is read as {name!r}",
+                where,
+                f"write object.property=property of the portal, separated by commas ({_DOCS})",
+            )
+        found[of, plain] = actual
+    return found
+
+
+def _fields(names: Mapping[str, str | None]) -> list[Field]:
+    """Columns of a record: what each has, and its properties under the names of this connector."""
+    own = [Field("id"), Field("created_at", "createdAt"), Field("updated_at", "updatedAt"), Field("archived")]
+    return own + [Field(name, f"properties.{actual or name}") for name, actual in names.items()]
+
+
+def _joined(links: str, chosen: str, column: str) -> str:
+    """SQL that joins one of a record's associations."""
+    found = f"select from_id as id, {chosen} as {column} from ({_LINKS.format(links)}) as found group by from_id"
+    return f" left join ({found}) as to_{links} using (id)"
+
+
+def _known(asked: Asked) -> pa.Table | None:
+    """The landed cells that are not empty."""
+    return None if asked.known is None else asked.known.filter(pc.not_equal(asked.known["content_hash"], ""))
+
+
+def _known_records(asked: Asked, inbox: Inbox, column: str) -> Records:
+    """The landed ids as a relation."""
+    known = _known(asked)
+    page = inbox.pages / "known.csv"
+    csv.write_csv(known.select([column]) if known is not None else pa.table({column: pa.array([], pa.string())}), page)
+    return Records([page], [Field(column)])
+
+
+def _some(things: Sequence[Any], most: int) -> Iterable[Sequence[Any]]:
+    return (things[start : start + most] for start in range(0, len(things), most))
+
+
+def _after(page: Mapping[str, Any]) -> str:
+    """The token of the page behind this one; empty: it is the last."""
+    return str(((page.get("paging") or {}).get("next") or {}).get("after") or "")
+
+
+def _of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a page is about records that were asked for; of a merged one the record that is left may be given instead."""
+    asked = set(ids)
+    return lambda page: (
+        not page["results"] or any(str((r.get("from") or r).get("id")) in asked for r in page["results"])
+    )
+
+
+def _is_whole(page: Mapping[str, Any]) -> bool:
+    """Whether a batch lacks nothing but what is not there: with status 207 it says what it lacks, and why."""
+    return all(error.get("category") == "OBJECT_NOT_FOUND" for error in page.get("errors") or ())
+
+
+def _milliseconds(text: str) -> int:
+    """A moment since 1970; HubSpot writes it in ISO 8601 or as such a number."""
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    return round(dt.datetime.fromisoformat(text).timestamp() * 1_000)
+
+
+def _week(moment: dt.datetime) -> tuple[int, int]:
+    return moment.isocalendar()[:2]
+
+
+def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | None:
+    """What HubSpot's error means ("API usage guidelines", "Error handling")."""
+    if response.status_code < 400 or not isinstance(body, Mapping):
+        return None
+    if body.get("policyName") == "DAILY":
+        return EnvironmentNotReady(
+            "The portal's requests of the day are used up.",
+            do="Run again after midnight of the portal's time zone, when its day begins anew; nothing was lost.",
+        )
+    if response.status_code == 429:
+        return Again(f"the limit {body.get('policyName', 'of requests')} is reached", 1.0)
+    if response.status_code == 401:
+        return ConfigError(
+            "HubSpot does not accept the access token",
+            do=f"store the token of a private app that exists, or sign in again ({_DOCS})",
+        )
+    if body.get("category") == "MISSING_SCOPES":
+        contexts = [e.get("context") or {} for e in body.get("errors", ())]
+        scopes = sorted(
+            {s for c in contexts for k in ("requiredGranularScopes", "requiredScopes") for s in c.get(k, ())}
+        )
+        return ConfigError(
+            f"the app lacks a scope: {', '.join(scopes) or 'HubSpot does not say which'}",
+            do=f"grant it to the app and store the new token, or take the stream out of pipeline.yml ({_DOCS})",
+        )
+    return (
+        StepFailed(
+            f"HubSpot refused: {response.status_code} {body.get('category', '')}: {str(body.get('message', ''))[:200]}",
+            do="Does this version of HubSpot's API still exist? See the changelog; the connector may need an upgrade.",
+        )
+        if response.status_code not in RETRIED
+        else None
+    )
