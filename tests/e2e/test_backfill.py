@@ -16,7 +16,7 @@ from onefunnel.sandbox.company import Company
 
 COMPANY = Company()
 FIRST, SECOND = world.instant(COMPANY, 1), world.instant(COMPANY, 2)
-WRONG = "performance_daily_amounts_are_usual"
+WRONG = "amounts_are_possible"
 
 
 def run_dag(here: Installation, dag_id: str, **conf: str) -> None:
