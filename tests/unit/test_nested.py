@@ -61,10 +61,8 @@ def test_a_path_reads_the_same_from_both_formats(tmp_path: Path, format_: str) -
     # The second reader counts the same; the list as a whole is kept apart, as everything undeclared is.
     columns = receipt["control"]["columns"]
     assert (columns["amount"]["sum"], columns["clicks"]["sum"], columns["at"]["valid"]) == ("1.5", "7", 2)
-    assert (
-        receipt["undeclared_columns"] == ["context.campaign.source", "context.page.url", "params"]
-        or format_ == "ndjson"
-    )
+    nulls = ["context", "context.campaign"] if format_ == "ndjson" else []  # JSON has no schema: a null may be anything
+    assert receipt["undeclared_columns"] == sorted([*nulls, "context.campaign.source", "context.page.url", "params"])
     (extra, *_) = [json.loads(text) for (text,) in rows(folder, "personal", "_extra")]
     assert json.loads(extra["params"])[1]["value"]["text"] == "EUR"
 
