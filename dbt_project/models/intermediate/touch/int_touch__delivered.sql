@@ -19,6 +19,10 @@ event as (
     {{ current_records('event_touches') }}
 ),
 
+members as (
+    select * from {{ ref('int_touch__members') }}
+),
+
 united as (
     select
         source_system, touch_id, occurred_at, {{ touch_type }}, 'web' as medium_kind, visitor_id_token, email_token, lead_id,
@@ -47,6 +51,15 @@ united as (
         null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
         null as landing_page, false as is_automated, null as experiment_id, null as variant, _load_id
     from event
+
+    union all
+
+    select
+        source_system, member_id as touch_id, responded_at as occurred_at, 'responded' as touch_type, 'member' as medium_kind,
+        null as visitor_id_token, null as email_token, lead_id, contact_id, crm_campaign_id, channel as said_channel, true as is_channel_told,
+        null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
+        null as landing_page, false as is_automated, null as experiment_id, null as variant, _load_id
+    from members
 )
 
 select
@@ -55,8 +68,8 @@ select
     -- the order of touches in one second: what asks more of a person comes later
     case touch_type
         when 'visit' then 10 when 'form' then 20 when 'click' then 30 when 'reply' then 40 when 'registered' then 50
-        when 'attended' then 60 else 90
+        when 'attended' then 60 when 'responded' then 70 else 90
     end as touch_type_rank,
-    touch_type in ('visit', 'form', 'click', 'reply', 'registered', 'attended') as is_response
+    touch_type in ('visit', 'form', 'click', 'reply', 'registered', 'attended', 'responded') as is_response
 from united
 where occurred_at <= {{ as_of() }}
