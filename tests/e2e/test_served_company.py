@@ -99,14 +99,15 @@ def test_of_an_api_every_record_is_loaded_and_of_files_what_is_not_is_named(comp
         " sum(rows_rejected), sum(abs(row_difference)) from metadata.row_ledger group by all"
     )
     found = {tuple(row[:2]): tuple(row[2:]) for row in rows}
-    declared = yaml.safe_load(company.home.config.read_text())["sources"]
-    assert found.keys() == {(name, stream) for name, source in declared.items() for stream in source["streams"]}
+    with world.installation(company.home) as here:
+        declared = here.settings.sources
+    assert found.keys() == {(name, stream) for name, source in declared.items() for stream in source.streams}
     delivered: dict[tuple[str, str], Counter[str]] = {}
     for day in company.each_day:
         for part in (*day.spend.deliveries.values(), *day.deliveries.values()):
             delivered.setdefault((part.source, part.stream), Counter()).update(part.outcomes)
     for (source, stream), counts in found.items():
-        if declared[source]["connector"] == "files":
+        if declared[source].is_files:
             c = delivered[source, stream]
             outcomes = (c[outcome] for outcome in test_company_truth.OUTCOMES)
             assert counts == (c.total(), *outcomes, 0), (source, stream)
