@@ -144,6 +144,11 @@ def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo:
     assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 3000
     said = "select count(distinct source_system), sum(abs(difference)) from metadata.source_totals"
     assert sandbox.query(said) == [(5, 0)], "what the five platforms count of their own has arrived"
+    shown = {(row["source"], row["stream"]): row for row in sandbox.ok("sources", "--json")}
+    for source in ("search_ads", "partner_search_ads", "social_ads", "video_ads"):
+        row = shown[source, "performance_daily"]
+        assert row["totals"].endswith("agree") and "requests" in row["quota"] and " … " in row["read"]
+    assert "api-usage" in shown["crm", "leads"]["quota"]
 
 
 # The task keeps everyone out of the ledger, so the step that it starts waits, until the task's time is over.

@@ -13,7 +13,6 @@ import duckdb
 import httpx
 import pytest
 import world
-import yaml
 from conftest import Home
 
 from onefunnel.sandbox.company import Company
@@ -198,26 +197,6 @@ def test_without_its_connection_the_source_says_where_to_put_it(platform: Platfo
     done = home.extract("day1", platform.go_to(1))
     assert done.returncode == 2
     assert "there is no connection search_ads" in done.stderr and "AIRFLOW_CONN_SEARCH_ADS" in done.stderr
-
-
-def test_the_published_days_are_the_platforms_to_the_micro(platform: Platform) -> None:
-    """Two whole runs, gates included: spend, restatements and the platform's own totals."""
-    home = platform.home()
-    declared = json.loads(home.config.read_text())
-    declared["sources"]["fx"] = yaml.safe_load(world.FILES.read_text())["sources"]["fx"]
-    home.config.write_text(json.dumps(declared))
-    for day in (1, 2):
-        as_of = platform.go_to(day)
-        world.deliver(home, platform.company, day)
-        home.ok("run", "--run-id", f"day{day}", "--as-of", as_of)
-    found = home.query(
-        "select ad_account_id, spend_date::varchar, campaign_id, (spend_amount * 1000000)::bigint from marts.fct_ad_spend"
-        " where is_current and source_system = 'search_ads'"
-    )
-    assert {(a, d, c): micros for a, d, c, micros in found if micros} == platform.spent(2)
-    assert home.query("select count(*) > 100, sum(abs(difference)) from metadata.source_totals") == [(True, 0)]
-    [row] = [r for r in home.ok("sources", "--json") if r["source"] == "search_ads"]
-    assert row["totals"].endswith("agree") and "requests" in row["quota"] and " … " in row["read"]
 
 
 def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(platform: Platform) -> None:

@@ -23,10 +23,9 @@ from onefunnel.sandbox.salesforce_ids import SHAPES, company_key, is_id
 from onefunnel.sandbox.servers import connection, serve_all
 from onefunnel.sandbox.vendor_ids import VendorIds
 
-COMPANIES = [
-    pytest.param((0.2, 2), id="two days"),
-    pytest.param((0.2, 30), id="thirty days", marks=pytest.mark.long),
-]
+pytestmark = pytest.mark.long
+
+COMPANIES = [pytest.param((scale, days), id=f"scale {scale}, day {days}") for scale, days in ((1.0, 1), (0.2, 30))]
 # One of the accounts with which the company searches for customers is at Microsoft.
 OF_THE_TRUTH = {"partner_search_ads": "search_ads"}
 OBJECTS = {prefix: name for name, (prefix, _) in reversed(SHAPES.items())}
