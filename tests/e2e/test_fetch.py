@@ -214,3 +214,16 @@ def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(pla
     httpx.delete(f"{platform.url}/_sandbox/faults").raise_for_status()
     morning(home, platform, 2)
     assert counts(home) == platform.spent(2)
+
+
+def test_sources_do_not_wait_for_each_other(platform: Platform) -> None:
+    home = platform.home()
+    declared = json.loads(home.config.read_text())
+    declared["sources"]["other_ads"] = {**declared["sources"]["search_ads"], "required": False}
+    home.config.write_text(json.dumps(declared))
+    with serve(make_app(platform.company, 1)) as other:
+        home.extra["AIRFLOW_CONN_OTHER_ADS"] = connection("google_ads", other)
+        assert home.extract("day1", platform.go_to(1)).returncode == 0
+        at = [[r["at"] for r in httpx.get(f"{u}/_sandbox/faults").json()["requests"]] for u in (platform.url, other)]
+    assert max(map(min, at)) < min(map(max, at))
+    assert {x.source for x in world.loads(home)} == {"search_ads", "other_ads"}
