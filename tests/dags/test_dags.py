@@ -128,6 +128,24 @@ def test_a_declared_schedule_reaches_the_daily_dag_and_no_other(sandbox: Home, t
     assert {k: d["schedule"] for k, d in found.items()} == {"revenue_daily": "20 4 * * *", "revenue_backfill": "None"}
 
 
+@pytest.mark.airflow
+def test_a_step_sees_the_connection_of_its_own_source_alone(sandbox: Home) -> None:
+    show = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); import steps; found = {s: steps.environment_of_step("
+        "steps.connection_of(s), last_try=False) for s in ('search_ads', 'trade_shows')};"
+        " print(json.dumps({s: sorted(k for k in e if k.startswith('AIRFLOW_CONN_')) for s, e in found.items()}))"
+    )
+    held = {f"AIRFLOW_CONN_{n}": '{"conn_type": "http", "password": "of-a-test"}' for n in ("SEARCH_ADS", "CRM")}
+    done = subprocess.run(
+        [sys.executable, "-c", show, str(PROJECT / "dags")],
+        env={**airflow_environment(sandbox), **held},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == {"search_ads": ["AIRFLOW_CONN_SEARCH_ADS"], "trade_shows": []}
+
+
 @pytest.fixture(scope="module")
 def demo(sandbox: Home) -> str:
     """Day 1 through `onefunnel demo`: a DAG run in real Airflow over the platforms' APIs; what it printed."""
