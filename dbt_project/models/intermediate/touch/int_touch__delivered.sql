@@ -1,4 +1,10 @@
 -- Touches of every kind in one shape; nothing is left out here, what does not count in a path says so.
+{%- set touch_type -%}
+    case
+        when touch_type in ('visit', 'form', 'click', 'reply', 'registered', 'attended', 'delivered', 'open') then touch_type
+        else 'other' -- a source's own word for something that is no touch, such as a page that is scrolled
+    end as touch_type
+{%- endset %}
 with
 
 web as (
@@ -15,7 +21,7 @@ event as (
 
 united as (
     select
-        source_system, touch_id, occurred_at, touch_type, 'web' as medium_kind, visitor_id_token, email_token, lead_id,
+        source_system, touch_id, occurred_at, {{ touch_type }}, 'web' as medium_kind, visitor_id_token, email_token, lead_id,
         cast(null as {{ dbt.type_string() }}) as contact_id, cast(null as {{ dbt.type_string() }}) as crm_campaign_id,
         {{ canonical_channel('channel') }} as said_channel,
         -- a source that tells channels and leaves one out does not know it; that is no direct visit
@@ -27,7 +33,7 @@ united as (
     union all
 
     select
-        source_system, touch_id, occurred_at, touch_type, 'email' as medium_kind, null as visitor_id_token, email_token, lead_id,
+        source_system, touch_id, occurred_at, {{ touch_type }}, 'email' as medium_kind, null as visitor_id_token, email_token, lead_id,
         contact_id, crm_campaign_id, null as said_channel, false as is_channel_told,
         null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
         null as landing_page, coalesce(is_automated, false) as is_automated, null as experiment_id, null as variant, _load_id
@@ -36,7 +42,7 @@ united as (
     union all
 
     select
-        source_system, touch_id, occurred_at, touch_type, 'event' as medium_kind, null as visitor_id_token, email_token, lead_id,
+        source_system, touch_id, occurred_at, {{ touch_type }}, 'event' as medium_kind, null as visitor_id_token, email_token, lead_id,
         contact_id, crm_campaign_id, null as said_channel, false as is_channel_told,
         null as utm_source, null as utm_medium, null as utm_campaign, null as utm_id, null as click_id_kind, null as referrer,
         null as landing_page, false as is_automated, null as experiment_id, null as variant, _load_id
