@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import DAILY_SPEND, Home
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_landing import declared, land, rows
 
 from onefunnel.errors import StepFailed
@@ -138,3 +141,52 @@ def test_a_time_in_microseconds_has_neither_format_nor_zone(home: Home) -> None:
     home.declare({**DAILY_SPEND, "columns": {**columns, "reported_at": {**at, "zone": "UTC"}}})
     done = home.cli("validate")
     assert done.returncode == 2 and "leave `format`, `zone` and `fold` out" in done.stderr
+
+
+TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+ELEMENTS = st.fixed_dictionaries(
+    {
+        "key": st.sampled_from(["clicks", "currency", "click"]) | st.none(),
+        "value": st.none()
+        | st.fixed_dictionaries({"text": TEXTS, "number": st.none() | st.integers(-(2**63), 2**63 - 1)}),
+    }
+)
+NESTED = st.fixed_dictionaries(
+    {
+        "context": st.none() | st.fixed_dictionaries({"campaign": st.none() | st.fixed_dictionaries({"cost": TEXTS})}),
+        "params": st.none() | st.lists(ELEMENTS, max_size=4),
+    }
+)
+VALUE = pa.struct([("text", pa.string()), ("number", pa.int64())])
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("context", pa.struct([("campaign", pa.struct([("cost", pa.string())]))])),
+        ("params", pa.list_(pa.struct([("key", pa.string()), ("value", VALUE)]))),
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(NESTED, min_size=1, max_size=6))
+def test_both_formats_say_the_same_of_any_record(records: list[dict[str, Any]]) -> None:
+    records = [{"id": str(n), **record} for n, record in enumerate(records)]
+    columns = {name: {**column, "optional": True} for name, column in COLUMNS.items() if name not in ("id", "at")}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(records, SCHEMA), sink)
+    files = {"ndjson": content("ndjson", records), "parquet": sink.getvalue().to_pybytes()}
+    found = []
+    for format_, body in files.items():
+        with tempfile.TemporaryDirectory() as folder:
+            stream = declared({"id": {"from": "id"}, **columns}, format=format_)
+            landed, receipt = land(Path(folder), {f"a.{format_}": body}, stream)
+            found.append((rows(landed, "records", "id", *columns), receipt["control"]))
+    assert found[0] == found[1]
+
+    def first(record: dict[str, Any], key: str) -> dict[str, Any]:
+        return next((e["value"] or {} for e in record["params"] or () if e["key"] == key), {})
+
+    for (_, cost, clicks, currency), record in zip(found[0][0], records, strict=True):
+        number = first(record, "clicks").get("number")
+        assert cost == ((record["context"] or {}).get("campaign") or {}).get("cost")
+        assert (clicks, currency) == (None if number is None else str(number), first(record, "currency").get("text"))
