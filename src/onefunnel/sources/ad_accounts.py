@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
@@ -106,12 +106,23 @@ def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
 def totals(said: Iterable[tuple[str, str, Mapping[str, str | None]]]) -> pa.Table:
     """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid."""
     rows = [
-        {"part": account, "day": day, "measure": measure, "value": format(Decimal(value), "f")}
+        {"part": account, "day": day, "measure": measure, "value": _plain(value, f"control total of {account}, {day}")}
         for account, day, measures in said
         for measure, value in measures.items()
         if value is not None
     ]
     return pa.Table.from_pylist(rows, TOTALS)
+
+
+def _plain(value: str, where: str) -> str:
+    try:
+        return format(Decimal(value), "f")
+    except InvalidOperation:
+        raise StepFailed(
+            "The API gives no number where there must be one.",
+            where,
+            "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
+        ) from None
 
 
 def about(spans: Mapping[AdAccount, Days], usage: Usage) -> dict[str, object]:

@@ -32,7 +32,7 @@ from onefunnel.engines.duckdb import identifier, literal
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import RETRIED, Again, Api
+from onefunnel.sources.http import RETRIED, Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -230,6 +230,8 @@ class HubSpot:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream."""
+        self.where = self.api.where = asked.where
+        self.api.usage = Usage()
         if asked.stream == "users":
             self._fetch_owners(inbox)
         elif asked.stream == "opportunity_contacts":
@@ -585,7 +587,7 @@ class HubSpot:
             StepFailed: one that is needed is missing, or one has another type.
         """
         of = stream.object.name
-        answer = self.api.json("GET", f"crm/v3/properties/{of}")
+        answer = self.api.json("GET", f"crm/v3/properties/{of}", has="results")
         types = {p["name"]: p["type"] for p in answer["results"]}
         names: dict[str, str | None] = {}
         problems = []
@@ -611,7 +613,7 @@ class HubSpot:
     def _in_portal(self) -> dict[str, str]:
         """SQL of what depends on the portal: its currency, its days, and percentages."""
         if self._details is None:
-            details = self.api.json("GET", "account-info/v3/details")
+            details = self.api.json("GET", "account-info/v3/details", has="companyCurrency")
             self._details = {
                 "currency": literal(str(details["companyCurrency"])),
                 "zone": literal(str(details["timeZone"])),
@@ -648,7 +650,7 @@ class HubSpot:
         for some in _some(sorted(ids), LIST_PAGE):
             order = {"inputs": [{"id": i} for i in some], "properties": ["createdate"]}
             path = f"crm/v3/objects/{of.name}/batch/read"
-            answer = self.api.json("POST", path, json=order, params={"archived": str(archived).lower()})
+            answer = self.api.json("POST", path, has="results", json=order, params={"archived": str(archived).lower()})
             found += [str(record["id"]) for record in answer["results"]]
         return found
 
@@ -806,7 +808,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
         )
     return (
         StepFailed(
-            f"HubSpot refused: {response.status_code} {body.get('category', '')}: {str(body.get('message', ''))[:200]}",
+            f"HubSpot refused: {response.status_code} {body.get('category', '')}: {quoted(body.get('message', ''))}",
             do="Does this version of HubSpot's API still exist? See the changelog; the connector may need an upgrade.",
         )
         if response.status_code not in RETRIED

@@ -38,7 +38,7 @@ from onefunnel.sources.ad_accounts import (
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, parse
+from onefunnel.sources.http import Again, Api, Usage, parse, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -116,6 +116,7 @@ class LinkedInAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = asked.where
         self.api.usage = Usage()
         none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
@@ -333,7 +334,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     """What LinkedIn's error object (status, code, serviceErrorCode, message) means."""
     if not isinstance(body, Mapping) or "elements" in body:
         return None
-    code, message = str(body.get("code", "")), str(body.get("message", ""))[:200]
+    code, message = str(body.get("code", "")), quoted(body.get("message", ""))
     if response.status_code == 426 or code == "NONEXISTENT_VERSION":
         return StepFailed(
             f"LinkedIn has switched off the version of its API that is asked for: {message}",

@@ -39,7 +39,7 @@ from onefunnel.sources.ad_accounts import (
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, parse
+from onefunnel.sources.http import Again, Api, Usage, parse, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.pages import Field
 
@@ -113,6 +113,7 @@ class MetaAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = asked.where
         self.api.usage = Usage()
         none_is_lost(asked, self.accounts())
         self._until = time.monotonic() + FETCH_SECONDS
@@ -240,7 +241,7 @@ class MetaAds:
         try:
             if not as_job:
                 return self._pages(path, query, here)
-            run = self.api.json("POST", path, data=query)["report_run_id"]
+            run = self.api.json("POST", path, has="report_run_id", data=query)["report_run_id"]
             self._wait_for(run)
             return self._pages(f"{VERSION}/{run}/insights", {}, here)
         except _TooMuch as error:
@@ -307,7 +308,11 @@ class MetaAds:
         while True:
             body = read(path, params)
             if not isinstance(body, dict) or not isinstance(body.get("data"), list):
-                raise StepFailed("A page has no `data`.", where=f"{self.where}: {path.partition('?')[0]}")
+                raise StepFailed(
+                    "A page has no `data`.",
+                    where=f"{self.where}: {path.partition('?')[0]}",
+                    do="Run again; if it stays so, please report it as an issue.",
+                )
             yield body
             following = body.get("paging", {}).get("next")
             if not following:
@@ -336,7 +341,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     if not isinstance(error, Mapping):
         return None
     code, subcode = int(error.get("code", 0)), int(error.get("error_subcode") or 0)
-    said = f"Meta refused ({code}{f'/{subcode}' if subcode else ''}): {str(error.get('message', ''))[:200]}"
+    said = f"Meta refused ({code}{f'/{subcode}' if subcode else ''}): {quoted(error.get('message', ''))}"
     if subcode in (1487534, 1504018) or (code, subcode) == (1, 99):
         return _TooMuch("it is too much data for one answer.")
     if code in (4, 17, 32, 613) or 80000 <= code < 80015:

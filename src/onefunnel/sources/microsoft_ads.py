@@ -41,7 +41,7 @@ from onefunnel.sources.ad_accounts import (
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage
+from onefunnel.sources.http import Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -152,6 +152,7 @@ class MicrosoftAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = self.customers.where = asked.where
         self.api.usage = self.customers.usage = Usage()
         none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
@@ -432,7 +433,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     if not errors:
         return None
     codes = {int(error.get("Code", -1)) for error in errors if isinstance(error, Mapping)}
-    said = "; ".join(f"{error.get('ErrorCode')}: {error.get('Message')}" for error in errors)[:200]
+    said = quoted("; ".join(f"{error.get('ErrorCode')}: {error.get('Message')}" for error in errors))
     if 117 in codes:
         return Again("too many calls in a minute", 60.0)
     if {0, 207} & codes:

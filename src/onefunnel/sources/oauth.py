@@ -56,7 +56,7 @@ class AccessToken:
         with self._lock:
             now = time.monotonic()
             if (renew and now - self._since > JUST_NOW_SECONDS) or now >= self._until:
-                self.answer = self._api.json("POST", self._path, data=self.form)
+                self.answer = self._api.json("POST", self._path, has="access_token", data=self.form)
                 self._token = str(self.answer["access_token"])
                 self._since = time.monotonic()
                 self._until = self._since + max(0.0, float(self.answer.get("expires_in", 3600)) - EARLY_SECONDS)
