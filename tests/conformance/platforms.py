@@ -57,10 +57,12 @@ class Platform:
         moving: the streams whose records change, in days of the company's.
         page: which answers hold the bulk's records, as a fault names them; `start` is one in the middle.
         tiny, settings: what makes pages tiny: constants of the connector, settings of the server.
-        records: the JSON name, or the start of a line, before which an unknown field is put: texts of a `rewrite`.
+        quick: what makes its pauses short.
+        unknown: the texts of a `rewrite` that put an unknown field into every record.
         named: a stream with ids and texts: its columns of the id and the text, and how a text stands in an answer.
         number: stream, column and how its value stands in an answer.
         secrets: what the connection holds that must be right.
+        token, with_token: the path of the token endpoint, and one that a token goes to where no page's is.
         takes_away: how the permission is taken away and given back: path and two bodies of the server's hand.
         spoiled: by case, what the vendor says.
         reasons: by case, why it is none of this platform.
@@ -79,8 +81,10 @@ class Platform:
     reasons: Mapping[str, str] = field(default_factory=dict)
     accounts: tuple[str, ...] = ()
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     token: str = ""
+    with_token: str = ""
     unknown: Mapping[str, str] = field(default_factory=lambda: {'{"': '{"unknown": {"a": [1.5]}, "'})
     is_crm: bool = False
 
@@ -140,7 +144,7 @@ PLATFORMS = (
         "google_ads",
         "performance_daily",
         "campaigns",
-        ("performance_daily", "ad_performance_daily"),
+        ("performance_daily",),
         page={"path": "/v26/customers/5712048831/", "start": 3},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "clicks", '"clicks":"{}"'),
@@ -154,7 +158,7 @@ PLATFORMS = (
             "quota": refused(429, google("RESOURCE_EXHAUSTED", "Too many", "quotaError"), "Run again tomorrow", EnvironmentNotReady),
             "forbidden": refused(403, google("USER_PERMISSION_DENIED", "no", "authorizationError"), "read access"),
             "lost_field": refused(400, google("UNRECOGNIZED_FIELD", "Unrecognized field metrics.clicks"), "metrics.clicks"),
-            "sunset": refused(400, google("UNSUPPORTED_VERSION", "Version v26 is deprecated.", "requestError"), "v26.*(?s:.)Upgrade"),
+            "sunset": refused(400, google("UNSUPPORTED_VERSION", "Version v26 is deprecated.", "requestError"), "v26(?s:.)*Upgrade"),
             "error_200": refused(200, google("INTERNAL", "An error.")[0], "INTERNAL"),
         },
         reasons={
@@ -168,7 +172,7 @@ PLATFORMS = (
         "meta_ads",
         "performance_daily",
         "campaigns",
-        ("performance_daily", "ad_performance_daily"),
+        ("performance_daily",),
         page={"path": "/v25.0/act_0001009/insights", "start": 2},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "clicks", '"clicks":"{}"'),
@@ -198,7 +202,7 @@ PLATFORMS = (
         "linkedin_ads",
         "performance_daily",
         "campaigns",
-        ("performance_daily", "ad_performance_daily"),
+        ("performance_daily",),
         page={"path": "/rest/adAnalytics", "start": 2},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "clicks", '"clicks":{}'),
@@ -225,15 +229,17 @@ PLATFORMS = (
         "microsoft_ads",
         "performance_daily",
         "campaigns",
-        ("performance_daily", "ad_performance_daily"),
+        ("performance_daily",),
         page={"path": "/download", "start": 2},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "impressions", ',"{}",'),
         secrets=("refresh_token", "developer_token"),
         takes_away=("permission", {"account": "5712048831", "granted": False}, {"account": "5712048831", "granted": True}),
         accounts=("5712048831",),
-        tiny={"DAYS_A_REPORT": 2, "PAGE_SIZE": 2, "AT_ONCE": 1, "FIRST_LOOK_SECONDS": 0.01},
+        tiny={"DAYS_A_REPORT": 2, "PAGE_SIZE": 2, "AT_ONCE": 1},
+        quick={"FIRST_LOOK_SECONDS": 0.01},
         token="/common/oauth2/v2.0/token",
+        with_token="/Reporting/v13/GenerateReport/Submit",
         unknown={'\n"TimePeriod",': '\n"Unknown","TimePeriod",', '\n"20': '\n"x","20'},
         spoiled={
             "too_many": refused(429, microsoft(117, "CallRateExceeded", "wait"), ""),
@@ -260,7 +266,7 @@ PLATFORMS = (
         "salesforce",
         "contacts",
         "users",
-        ("leads", "contacts", "opportunities", "opportunity_changes"),
+        ("leads", "opportunities"),
         page={"path": "/services/data/v66.0/query/01g", "start": 2},
         named=("contacts", "Id", "Name"),
         number=("opportunities", "Amount", '"Amount":{}'),
@@ -289,13 +295,13 @@ PLATFORMS = (
         "hubspot",
         "accounts",
         "users",
-        ("leads", "contacts", "opportunities", "opportunity_changes"),
+        ("leads", "opportunities"),
         page={"path": "/crm/v3/objects/companies", "method": "GET", "start": 2},
         named=("accounts", "id", "name"),
         number=("opportunities", "amount", '"amount":"{}"'),
         secrets=("password", "refresh_token"),
         takes_away=("settings", {"forbidden": ["companies"]}, {"forbidden": []}),
-        tiny={"SEARCH_EVERY_SECONDS": 0.0},
+        quick={"SEARCH_EVERY_SECONDS": 0.0},
         settings={"page_size": 6},
         token="/oauth/v1/token",
         is_crm=True,

@@ -27,6 +27,7 @@ from onefunnel.sources.inbox import RECORDS, Inbox, fetched
 
 Row = dict[str, Any]
 SOURCE = "crm_or_ads"
+HTTP = httpx.Client()
 EXIT_CODES = {ConfigError: 2, EnvironmentNotReady: 3}
 
 
@@ -43,15 +44,15 @@ class Running:
     # -- the server ------------------------------------------------------------------------------------------------
 
     def at(self, day: int) -> str:
-        """The server that stands at the end of a day; of day 0 one of its own, on the first day."""
+        """The server that stands at the end of a day; of a day below 0 another one that a case may change."""
         if day not in self._urls:
-            app = self.platform.server.make_app(COMPANY, day or 1)
+            app = self.platform.server.make_app(COMPANY, abs(day))
             self._urls[day] = self._stack.enter_context(serve(app))
         return self._urls[day]
 
     def hand(self, path: str, body: Any, url: str = "") -> None:
         """Steer the server."""
-        httpx.post(f"{url or self.url}/_sandbox/{path}", json=dict(body)).raise_for_status()
+        HTTP.post(f"{url or self.url}/_sandbox/{path}", json=dict(body)).raise_for_status()
 
     def spoil(self, *faults: dict[str, Any], here: bool = True) -> None:
         """Script faults; `here`: at the answers that hold the bulk's records."""
@@ -60,7 +61,7 @@ class Running:
 
     def journal(self) -> list[Row]:
         """The requests since the last `clean`."""
-        return list(httpx.get(f"{self.url}/_sandbox/faults").json()["requests"])
+        return list(HTTP.get(f"{self.url}/_sandbox/faults").json()["requests"])
 
     def pages(self) -> list[Row]:
         """Those of them that were for the bulk's records."""
@@ -71,7 +72,7 @@ class Running:
 
     def clean(self) -> None:
         """No faults, no journal."""
-        httpx.delete(f"{self.url}/_sandbox/faults").raise_for_status()
+        HTTP.delete(f"{self.url}/_sandbox/faults").raise_for_status()
 
     # -- the connector -----------------------------------------------------------------------------------------------
 

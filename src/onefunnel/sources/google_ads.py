@@ -16,7 +16,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ import httpx
 import pyarrow as pa
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
+from onefunnel.sources.ad_accounts import some_at_once
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import Again, Api, Usage, quoted
@@ -305,8 +305,7 @@ class GoogleAds:
             self.api.save("POST", _path(account.id), page, begins=b"[", json={"query": query})
             return page
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(save, enumerate(queries)))
+        return some_at_once(save, enumerate(queries), AT_ONCE)
 
 
 def _path(customer: str) -> str:

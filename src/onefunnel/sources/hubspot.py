@@ -45,6 +45,8 @@ SEARCH_EVERY_SECONDS = 0.25
 # the oldest one of so many replaced is not known.
 SHORTEST_CUT = 20
 TRIES = 3
+# Known records of which fewer than this share are listed were not all deleted.
+LEAST_SHARE, FEW = 0.5, 20
 MAIN_CONTACT = "Main contact"
 _DOCS = "docs/how-to/connect-hubspot.md"
 _LIMITS = ("X-HubSpot-RateLimit-Daily", "X-HubSpot-RateLimit-Daily-Remaining", "X-HubSpot-RateLimit-Remaining")
@@ -635,6 +637,13 @@ class HubSpot:
         if known is None:
             return None
         losers = read.live.losers | read.archived.losers
+        if not asked.dates and known.num_rows > FEW and len(listed | losers) < known.num_rows * LEAST_SHARE:
+            raise StepFailed(
+                f"The portal lists {len(listed):,} records; {known.num_rows:,} are known.",
+                where=f"{asked.where}, object {stream.object.name}",
+                do="Does the app still have its scopes? If the records really were deleted, fetch the stream once by hand with"
+                " explicit dates.",
+            )
         gone = set(known[cell].to_pylist()) - listed - losers
         # A lead that was merged into somebody who is none was one nevertheless.
         there = [

@@ -15,7 +15,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +33,7 @@ from onefunnel.sources.ad_accounts import (
     halves,
     none_is_lost,
     pieces,
+    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
@@ -242,9 +242,8 @@ class LinkedInAds:
     def _pages(self, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]) -> list[Path]:
         """Save the figures of accounts by day; in the order of accounts and days."""
         wanted = [(account, piece) for account, days in spans.items() for piece in pieces(days, DAYS_A_QUERY)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted)
-            return [page for pages in found for page in pages]
+        found = some_at_once(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted, AT_ONCE)
+        return [page for pages in found for page in pages]
 
     def _figures(
         self, account: AdAccount, days: Days, pivots: tuple[str, ...], campaigns: Sequence[str], folder: Path

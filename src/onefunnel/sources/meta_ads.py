@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from onefunnel.sources.ad_accounts import (
     kept_since,
     none_is_lost,
     pieces,
+    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
@@ -227,8 +227,7 @@ class MetaAds:
             for account, days in spans.items()
             for piece in pieces(days, DAYS_AT_ONCE)
         ]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return [page for pages in pool.map(read, wanted) for page in pages]
+        return [page for pages in some_at_once(read, wanted, AT_ONCE) for page in pages]
 
     def _insights_of(
         self, account: AdAccount, days: Days, params: Mapping[str, Any], stem: Path, as_job: bool

@@ -72,7 +72,7 @@ class AccessToken:
         if response.status_code in (400, 401) and isinstance(said, str):
             return ConfigError(
                 f"no access token is given: {said}",
-                self.where,
+                self._api.where,
                 "the refresh token is withdrawn or belongs to another client: sign in again and store the new one in the connection"
                 if "refresh_token" in self.form and said in ("invalid_grant", "BAD_REFRESH_TOKEN")
                 else "correct login and password of the connection: the client's id and secret",

@@ -139,11 +139,7 @@ def write_csv_records(pages: Sequence[Path], fields: Sequence[Field], work: Path
             header = next(csv.reader(handle), [])
         missing = sorted({field.path or field.name for field in fields} - set(header))
         if missing:
-            raise StepFailed(
-                f"A report lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.",
-                where=where,
-                do="Has the vendor renamed it? Does the connector's version of the API still exist? See the changelog.",
-            )
+            raise lacking(missing, where)
         columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
         parts.append(
             f"select {wanted} from read_csv({literal(str(page))}, columns = {columns}, auto_detect = false, strict_mode = true,"  # noqa: S608
@@ -161,6 +157,15 @@ def write_csv_records(pages: Sequence[Path], fields: Sequence[Field], work: Path
                 do="Run again; if it stays so, please report it as an issue.",
             ) from error
     return int(pq.ParquetFile(to).metadata.num_rows)
+
+
+def lacking(columns: Sequence[str], where: str) -> StepFailed:
+    """What is to be said of a report without columns that were asked for."""
+    return StepFailed(
+        f"A report lacks the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}.",
+        where=where,
+        do="Has the vendor renamed it? Does the connector's version of the API still exist? See the changelog.",
+    )
 
 
 def _records(pages: Sequence[Path], records: str) -> str:
