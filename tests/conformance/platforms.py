@@ -65,6 +65,8 @@ class Platform:
         token, with_token: the path of the token endpoint, and one that a token goes to where no page's is.
         takes_away: how the permission is taken away and given back: path and two bodies of the server's hand.
         spoiled: by case, what the vendor says.
+        paged: how a stream comes to its end.
+        counted: measures of the control totals of the last of `moving`.
         reasons: by case, why it is none of this platform.
     """
 
@@ -78,6 +80,8 @@ class Platform:
     secrets: tuple[str, ...]
     takes_away: tuple[str, Mapping[str, Any], Mapping[str, Any]]
     spoiled: Mapping[str, Spoiled]
+    paged: str
+    counted: tuple[str, ...]
     reasons: Mapping[str, str] = field(default_factory=dict)
     accounts: tuple[str, ...] = ()
     tiny: Mapping[str, Any] = field(default_factory=dict)
@@ -145,6 +149,8 @@ PLATFORMS = (
         "performance_daily",
         "campaigns",
         ("performance_daily",),
+        paged="one streamed answer for an account and 31 days",
+        counted=("clicks", "impressions", "spend_amount"),
         page={"path": "/v26/customers/5712048831/", "start": 3},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "clicks", '"clicks":"{}"'),
@@ -173,6 +179,8 @@ PLATFORMS = (
         "performance_daily",
         "campaigns",
         ("performance_daily",),
+        paged="the address of the next page, 500 rows each; more than 31 days as jobs, halved where they are too much",
+        counted=("clicks", "impressions", "spend_amount"),
         page={"path": "/v25.0/act_0001009/insights", "start": 2},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "clicks", '"clicks":"{}"'),
@@ -203,6 +211,8 @@ PLATFORMS = (
         "performance_daily",
         "campaigns",
         ("performance_daily",),
+        paged="one answer for an account and 31 days, halved where it may have been cut off; searches by a token",
+        counted=("clicks", "impressions", "spend_amount"),
         page={"path": "/rest/adAnalytics", "start": 2},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "clicks", '"clicks":{}'),
@@ -230,6 +240,8 @@ PLATFORMS = (
         "performance_daily",
         "campaigns",
         ("performance_daily",),
+        paged="a report of 92 days made to order, looked at until it is there; account search by numbered pages",
+        counted=("clicks", "impressions", "spend_amount"),
         page={"path": "/download", "start": 2},
         named=("campaigns", "campaign_id", "name"),
         number=("performance_daily", "impressions", ',"{}",'),
@@ -267,6 +279,8 @@ PLATFORMS = (
         "contacts",
         "users",
         ("leads", "opportunities"),
+        paged="the address of the next 2,000 rows; from 50,000 rows on a bulk job with a locator",
+        counted=("amount", "rows"),
         page={"path": "/services/data/v66.0/query/01g", "start": 2},
         named=("contacts", "Id", "Name"),
         number=("opportunities", "Amount", '"Amount":{}'),
@@ -296,6 +310,8 @@ PLATFORMS = (
         "accounts",
         "users",
         ("leads", "opportunities"),
+        paged="lists by a token, 100 records each (50 with histories); searches behind the last id; batches by id",
+        counted=("rows",),
         page={"path": "/crm/v3/objects/companies", "method": "GET", "start": 2},
         named=("accounts", "id", "name"),
         number=("opportunities", "amount", '"amount":"{}"'),

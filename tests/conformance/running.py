@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,9 @@ class Running:
 
     def __init__(self, platform: Platform, folder: Path, stack: ExitStack) -> None:
         self.platform, self.folder, self._stack = platform, folder, stack
+        self.accounts = platform.accounts
         self._urls: dict[int, str] = {}
+        self._usual: list[Row] = []
         self._whole: dict[tuple[str, int], list[Row]] = {}
         self.declared = read_yaml(Path(str(platform.connector.__file__)).with_suffix(".yml"))["streams"]
         self.url = self.at(1)
@@ -54,10 +57,9 @@ class Running:
         """Steer the server."""
         HTTP.post(f"{url or self.url}/_sandbox/{path}", json=dict(body)).raise_for_status()
 
-    def spoil(self, *faults: dict[str, Any], here: bool = True) -> None:
-        """Script faults; `here`: at the answers that hold the bulk's records."""
-        at = self.platform.page if here else {}
-        self.hand("faults", {"faults": [{**at, **fault} for fault in faults]})
+    def spoil(self, *faults: Mapping[str, Any]) -> None:
+        """Script faults, where they do not say otherwise at the answers that hold the bulk's records."""
+        self.hand("faults", {"faults": [{**self.platform.page, **fault} for fault in faults]})
 
     def journal(self) -> list[Row]:
         """The requests since the last `clean`."""
@@ -93,7 +95,7 @@ class Running:
     def connect(self, url: str = "", **changed: Any) -> Any:
         """The connector."""
         given = self.given(url, **changed)
-        return self.platform.connector.connect(f"source {SOURCE}", given, self.platform.accounts)
+        return self.platform.connector.connect(f"source {SOURCE}", given, self.accounts)
 
     def cell(self, stream: str) -> dict[str, str]:
         """The contract's columns of a stream's cell, each with its name in the records."""
@@ -105,7 +107,7 @@ class Running:
         """What a run asks for; by default the first load."""
         since = dt.date(2020, 1, 1) if self.platform.is_crm else SINCE
         given = {"last": None, "before": {}, "since": since, "dates": None, "known": None, **more}
-        return Asked(SOURCE, stream, "suite", as_of or COMPANY.as_of(1), accounts=self.platform.accounts, **given)
+        return Asked(SOURCE, stream, "suite", as_of or COMPANY.as_of(1), accounts=self.accounts, **given)
 
     def fetch(
         self, asked: Asked, url: str = "", connector: Any = None, **changed: Any
@@ -126,6 +128,14 @@ class Running:
         """The records of a first load, in one order."""
         rows, _ = self.fetch(self.asked(stream or self.platform.bulk), **changed)
         return ordered(rows)
+
+    def usual(self) -> list[Row]:
+        """The requests of a load of the bulk by tiny pages that nothing disturbs."""
+        if not self._usual:
+            self.clean()
+            self.load()
+            self._usual = self.journal()
+        return self._usual
 
     def whole(self, stream: str = "", day: int = 1) -> list[Row]:
         """What a first load brings that nothing disturbs, with pages as large as they are in life."""

@@ -25,7 +25,7 @@ import httpx
 import pyarrow as pa
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
-from onefunnel.sources.ad_accounts import some_at_once
+from onefunnel.sources.ad_accounts import AdAccount, none_is_lost, some_at_once
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import Again, Api, Usage, quoted
@@ -73,13 +73,9 @@ _LEVELS = {
 
 
 @dataclass(frozen=True)
-class _Account:
-    """An account that spends: id, currency, zone, the longest conversion window in days, and whether it counts leads."""
+class _Account(AdAccount):
+    """An account that spends; also the longest conversion window in days, and whether it counts leads."""
 
-    id: str
-    name: str
-    currency: str
-    time_zone: str
     conversion_days: int
     counts_leads: bool
 
@@ -128,6 +124,7 @@ class GoogleAds:
         """Fetch one stream of all accounts."""
         self.where = self.api.where = asked.where
         self.api.usage = Usage()
+        none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
             self._fetch_accounts(inbox)
         elif asked.stream == "campaigns":
