@@ -18,7 +18,7 @@ from onefunnel.errors import ConfigError, EnvironmentNotReady, StepFailed
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import serve
 from onefunnel.sandbox.servers.control import Clock, new_app
-from onefunnel.sources.http import Again, Api, Number, retry_after
+from onefunnel.sources.http import Again, Api, Number, quoted, retry_after
 
 NOW = dt.datetime(2026, 4, 1, 6, tzinfo=dt.UTC)
 BODY = {"records": [{"id": n, "amount": 12.10} for n in range(200)]}
@@ -206,6 +206,34 @@ def test_the_connector_says_what_its_vendors_errors_mean(url: str, script: Any) 
     with api(url, explain=explain) as client:
         assert len(client.json("GET", "page")["records"]) == 200
     assert client.usage.retries == 1
+
+
+def test_a_file_that_begins_otherwise_is_an_error_or_asked_for_again(url: str, script: Any, tmp_path: Path) -> None:
+    def explain(response: httpx.Response, body: Any) -> StepFailed | None:
+        return StepFailed("no") if isinstance(body, dict) and "error" in body else None
+
+    script({"kind": "html"})
+    with api(url, explain=explain) as client:
+        client.save("GET", "page", tmp_path / "page.json", begins=b'{"records"')
+        assert client.usage.retries == 1 and (tmp_path / "page.json").read_text() == TEXT
+        script({"kind": "error_200"})
+        with pytest.raises(StepFailed, match="no") as caught:
+            client.save("GET", "page", tmp_path / "other.json", begins=b'{"records"')
+    assert caught.value.do and not (tmp_path / "other.json").exists()
+
+
+def test_a_wait_that_a_header_asks_for_counts_whatever_the_body_means(url: str, script: Any) -> None:
+    script({"kind": "too_many", "retry_after": 7200.0})
+    with (
+        api(url, explain=lambda *_: Again("slower", 0.0)) as client,
+        pytest.raises(EnvironmentNotReady, match=r"slower\. It is open again at Wed, 01 Apr 2026 08:00:00 GMT"),
+    ):
+        client.json("GET", "page")
+
+
+def test_what_an_api_says_of_an_error_is_told_without_addresses_of_people() -> None:
+    assert quoted({"message": "no <b>anna@example.com</b>"}) == '{"message": "no …@… "}'
+    assert len(quoted("x" * 9_000)) == 200 and quoted(" ") == "no reason given"
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from onefunnel.errors import StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.inbox import RECORDS, Inbox, Records, fetched
 from onefunnel.sources.pages import Field
@@ -76,6 +78,21 @@ def test_a_cell_that_was_not_asked_for_is_not_emptied(tmp_path: Path):
 def test_an_account_that_is_asked_again_after_it_was_emptied_is_no_news(tmp_path: Path):
     empty = pa.table({"ad_account_id": ["b"], "spend_date": ["2026-01-01"], "content_hash": [""]})
     assert deliver(tmp_path, asked(empty), [], cells(("b", "2026-01-01"))) == ([], None)
+
+
+def test_a_value_that_cannot_be_what_it_is_ends_in_words_that_do_not_tell_it(tmp_path: Path):
+    inbox = Inbox(tmp_path, asked(), CELL)
+    page = inbox.pages / "0.json"
+    page.write_text('{"rows": [{"account": "a", "day": "2026-01-01", "cost": "anna@example.com"}]}')
+    with pytest.raises(StepFailed, match="A record holds what it cannot: Conversion Error") as caught:
+        inbox.deliver(
+            {"records": Records([page], FIELDS, "$.rows[*]")},
+            covered=None,
+            totals=NO_TOTALS,
+            about={},
+            select="select account, day, cost::decimal(18, 2)::varchar as cost from records",
+        )
+    assert "anna" not in str(caught.value) and "stream performance_daily" in str(caught.value)
 
 
 def test_what_an_earlier_fetch_left_is_gone(tmp_path: Path):

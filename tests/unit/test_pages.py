@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onefunnel.errors import StepFailed
-from onefunnel.sources.pages import Field, quoted_reals, write_records
+from onefunnel.sources.pages import Field, quoted_reals, whole_characters, write_records
 
 # texts that look like numbers, and quotes and backslashes in every order
 TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('\\\\\\"""e1-.{}[]:,'))
@@ -23,6 +23,12 @@ DOCUMENTS = st.recursive(
 def test_numbers_that_are_no_integers_become_their_own_text_and_nothing_else_changes(document, ascii_only, indent):
     text = json.dumps(document, ensure_ascii=ascii_only, indent=indent)
     assert json.loads(quoted_reals(text.encode())) == json.loads(text, parse_float=str)
+
+
+@given(st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("\\u\ud83d\ude00")))
+def test_half_a_character_is_the_replacement_character_and_nothing_else_changes(text):
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert json.loads(whole_characters(json.dumps(text).encode())) == whole
 
 
 def pages(folder: Path, *texts: str) -> list[Path]:

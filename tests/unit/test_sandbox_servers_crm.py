@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
@@ -29,7 +30,7 @@ from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.salesforce_ids import SHAPES, company_key, is_id, salesforce_id, with_suffix
 from onefunnel.sandbox.servers import hubspot, salesforce, serve
 from onefunnel.sandbox.servers.crm_records import CrmState
-from onefunnel.sandbox.servers.faults import KINDS
+from onefunnel.sandbox.servers.faults import KINDS, _Answer, _rewritten
 from onefunnel.sandbox.servers.hubspot_objects import (
     STAGES,
     account_key,
@@ -1006,10 +1007,34 @@ def test_the_same_page_twice(crm: Client) -> None:
     assert crm.http.get(second.json()["nextRecordsUrl"]).text != second.text
 
 
+def test_an_answer_with_other_texts_in_it(crm: Client) -> None:
+    whole = crm.ask("SELECT Id, Name FROM Account").text
+    crm.script({"kind": "rewrite", "path": V, "texts": {'"Name"': '"Title"', '"done":true': '"done":"\\ud800"'}})
+    assert crm.ask("SELECT Id, Name FROM Account").text == whole.replace('"Name"', '"Title"').replace(
+        '"done":true', '"done":"\\ud800"'
+    )
+
+
+def test_an_archive_with_other_texts_in_it() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("report.csv", '"Clicks"')
+    answer = _rewritten(_Answer(body=packed.getvalue()), {"Clicks": "Klicks"})
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        assert archive.read("report.csv") == b'"Klicks"'
+
+
+def test_records_in_the_opposite_order(crm: Client) -> None:
+    whole = crm.ask("SELECT Id FROM Account").json()
+    crm.script({"kind": "backwards", "path": V})
+    turned = crm.ask("SELECT Id FROM Account").json()
+    assert turned == {**whole, "records": whole["records"][::-1]} and len(whole["records"]) > 1
+
+
 def test_every_kind_of_fault_is_met_above() -> None:
     assert set(KINDS) == {
         "too_many", "status", "unauthorized", "reset", "truncated", "bad_gzip", "html", "error_200", "slow", "redirect",
-        "repeat", "empty",
+        "repeat", "empty", "rewrite", "backwards",
     }  # fmt: skip
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
@@ -17,6 +19,8 @@ from onefunnel.sources.http import Usage
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.pages import Field
 
+Thing = TypeVar("Thing")
+Made = TypeVar("Made")
 Days = tuple[dt.date, dt.date]  # both inclusive
 
 
@@ -106,12 +110,45 @@ def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
 def totals(said: Iterable[tuple[str, str, Mapping[str, str | None]]]) -> pa.Table:
     """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid."""
     rows = [
-        {"part": account, "day": day, "measure": measure, "value": format(Decimal(value), "f")}
+        {"part": account, "day": day, "measure": measure, "value": _plain(value, f"control total of {account}, {day}")}
         for account, day, measures in said
         for measure, value in measures.items()
         if value is not None
     ]
     return pa.Table.from_pylist(rows, TOTALS)
+
+
+def _plain(value: str, where: str) -> str:
+    try:
+        return format(Decimal(value), "f")
+    except InvalidOperation:
+        raise StepFailed(
+            "The API gives no number where there must be one.",
+            where,
+            "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
+        ) from None
+
+
+def some_at_once(do: Callable[[Thing], Made], things: Iterable[Thing], most: int) -> list[Made]:
+    """Do things, at most so many at once; what was made, in the order of the things.
+
+    Raises what the first failure raised; then nothing further is begun.
+    """
+    errors: list[Exception] = []
+
+    def unless_failed(thing: Thing) -> Made | None:
+        if not errors:
+            try:
+                return do(thing)
+            except Exception as error:
+                errors.append(error)
+        return None
+
+    with ThreadPoolExecutor(most) as pool:
+        made = list(pool.map(unless_failed, things))
+    if errors:
+        raise errors[0]
+    return cast(list[Made], made)
 
 
 def about(spans: Mapping[AdAccount, Days], usage: Usage) -> dict[str, object]:

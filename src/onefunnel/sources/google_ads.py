@@ -16,7 +16,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -26,9 +25,10 @@ import httpx
 import pyarrow as pa
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
+from onefunnel.sources.ad_accounts import AdAccount, none_is_lost, some_at_once
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage
+from onefunnel.sources.http import Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -73,13 +73,9 @@ _LEVELS = {
 
 
 @dataclass(frozen=True)
-class _Account:
-    """An account that spends: id, currency, zone, the longest conversion window in days, and whether it counts leads."""
+class _Account(AdAccount):
+    """An account that spends; also the longest conversion window in days, and whether it counts leads."""
 
-    id: str
-    name: str
-    currency: str
-    time_zone: str
     conversion_days: int
     counts_leads: bool
 
@@ -126,7 +122,9 @@ class GoogleAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = asked.where
         self.api.usage = Usage()
+        none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
             self._fetch_accounts(inbox)
         elif asked.stream == "campaigns":
@@ -289,6 +287,10 @@ class GoogleAds:
     def _query(self, customer: str, query: str) -> list[dict[str, Any]]:
         """The rows of a short answer."""
         batches = self.api.json("POST", _path(customer), json={"query": query})
+        if not isinstance(batches, list):
+            raise StepFailed(
+                "An answer is no array of batches.", self.where, "Run again; if it stays so, please report it."
+            )
         return [row for batch in batches for row in batch.get("results", ())]
 
     def _pages(self, inbox: Inbox, name: str, queries: Iterable[tuple[_Account, str]]) -> list[Path]:
@@ -297,11 +299,10 @@ class GoogleAds:
         def save(numbered: tuple[int, tuple[_Account, str]]) -> Path:
             number, (account, query) = numbered
             page = inbox.pages / f"{name}-{number:05d}.json"
-            self.api.save("POST", _path(account.id), page, json={"query": query})
+            self.api.save("POST", _path(account.id), page, begins=b"[", json={"query": query})
             return page
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(save, enumerate(queries)))
+        return some_at_once(save, enumerate(queries), AT_ONCE)
 
 
 def _path(customer: str) -> str:
@@ -355,10 +356,12 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
             do="Give the user of the connection read access below the manager account, or name the other accounts under"
             " `accounts` in pipeline.yml.",
         )
+    if "UNSUPPORTED_VERSION" in codes or "is deprecated" in said:  # *Sunset dates*; the code may be UNKNOWN as well
+        return StepFailed(f"Google has switched off version {VERSION} of its API.", do="Upgrade onefunnel.")
     if {"DEVELOPER_TOKEN_INVALID", "DEVELOPER_TOKEN_PARAMETER_MISSING", "DEVELOPER_TOKEN_NOT_APPROVED"} & codes:
         return ConfigError(
             "the developer token is not accepted", do="correct developer_token in the connection's extra"
         )
     if response.status_code == 401:
         return None
-    return StepFailed(f"Google Ads refused: {', '.join(sorted(codes)) or response.status_code}: {said[:200]}")
+    return StepFailed(f"Google Ads refused: {', '.join(sorted(codes)) or response.status_code}: {quoted(said)}")

@@ -10,9 +10,11 @@ import email.utils
 import json
 import logging
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,12 @@ from onefunnel.sources.connections import DEADLINE_SECONDS
 
 log = logging.getLogger("onefunnel")
 
-READ_SECONDS = 60.0
+READ_SECONDS, CONNECT_SECONDS = 60.0, 15.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0  # between tries where the server names no time
 MAX_JSON_BYTES = 256 * 1024 * 1024
+FIRST_BYTES = 64 * 1024  # of a saved body, to see what it is; an error is shorter
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
+_UPGRADE = "Does the connector's version of the API still exist? See the changelog; it may need an upgrade."
 
 
 class Again(Exception):
@@ -73,7 +78,8 @@ class Api:
 
     def __post_init__(self) -> None:
         self._client = httpx.Client(
-            timeout=httpx.Timeout(self.read_seconds, connect=15.0),
+            verify=_trusted(),
+            timeout=httpx.Timeout(min(self.read_seconds, self.deadline), connect=min(CONNECT_SECONDS, self.deadline)),
             follow_redirects=False,
             trust_env=False,
             headers={"Accept-Encoding": "gzip", "User-Agent": "onefunnel"},
@@ -89,19 +95,33 @@ class Api:
         """Close its connections."""
         self._client.close()
 
-    def json(self, method: str, path: str, **request: Any) -> Any:
+    def json(self, method: str, path: str, has: str = "", **request: Any) -> Any:
         """The answer, parsed. Numbers keep every digit: they come as texts (`Number`).
+
+        Args:
+            has: a name that every answer of its kind has; one without it is not the API's.
 
         Raises:
             StepFailed: refused for good, or not JSON, or another host was named.
             ConfigError: the credentials are not accepted.
             EnvironmentNotReady: still failing when the time was up, or a quota that is open again later.
         """
-        return self._retried(method, path, request, self._parsed)
 
-    def save(self, method: str, path: str, to: Path, **request: Any) -> httpx.Headers:
-        """Stream the answer's body into a file, whole or not at all; returns its headers. Raises as `json` does."""
-        return self._retried(method, path, request, lambda response: self._saved(response, to))
+        def read(response: httpx.Response) -> Any:
+            body = self._parsed(response)
+            if has and not (isinstance(body, Mapping) and has in body):
+                raise Again(f"an answer without `{has}`")
+            return body
+
+        return self._retried(method, path, request, read)
+
+    def save(self, method: str, path: str, to: Path, begins: bytes = b"", **request: Any) -> httpx.Headers:
+        """Stream the answer's body into a file, whole or not at all; returns its headers. Raises as `json` does.
+
+        Args:
+            begins: how every body of its kind begins; another one is an error that the API tells of, or not the API's.
+        """
+        return self._retried(method, path, request, lambda response: self._saved(response, to, begins))
 
     def page(self, method: str, path: str, to: Path, **request: Any) -> Any:
         """A page of JSON: its body in a file as it came, and parsed to see what follows it. Raises as `json` does."""
@@ -125,7 +145,8 @@ class Api:
             asked = float(getattr(error, "after", None) or 0)
             if asked == 0 and state.attempt_number == 1 and refreshed:
                 return 0.0  # with a new token there is nothing to wait for
-            return max(asked, float(tenacity.wait_random_exponential(multiplier=0.5, max=30)(state)))
+            waiting = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)
+            return max(asked, float(waiting(state)))
 
         def give_up(state: tenacity.RetryCallState) -> bool:
             return time.monotonic() - began + state.upcoming_sleep > self.deadline
@@ -206,13 +227,13 @@ class Api:
             raise ConfigError(
                 "the API does not accept the credentials", place, "check the connection: its secrets, and their scopes"
             )
-        what = "the permission is missing" if status == 403 else _short(body)
+        what = "the permission is missing" if status == 403 else quoted(body)
         raise StepFailed(
             f"The API refused: HTTP {status}, {what}.",
             where=place,
             do="Grant the scope that this object needs (docs/how-to), or take the stream out of pipeline.yml."
             if status == 403
-            else "Does the connector's version of the API still exist? See the changelog; it may need an upgrade.",
+            else _UPGRADE,
         )
 
     def _body(self, response: httpx.Response) -> Any:
@@ -236,16 +257,28 @@ class Api:
 
     def _raise_what_it_means(self, response: httpx.Response, body: Any, place: str) -> None:
         meant = self.explain(response, body)
-        if isinstance(meant, OnefunnelError) and meant.where is None:
-            meant.where = place
+        if isinstance(meant, Again):  # what a body means does not shorten what the header asks for
+            asked = retry_after(response.headers.get("retry-after"), self.server_time)
+            meant.after = max(filter(None, (meant.after, asked)), default=meant.after)
+        if isinstance(meant, OnefunnelError):
+            meant.where, meant.do = meant.where or place, meant.do or _UPGRADE
         if meant is not None:
             raise meant
 
-    def _saved(self, response: httpx.Response, to: Path) -> httpx.Headers:
+    def _saved(self, response: httpx.Response, to: Path, begins: bytes) -> httpx.Headers:
         partial = to.with_name(f".{to.name}.partial")
         with partial.open("wb") as out:
             for chunk in self._chunks(response, limit=None):
                 out.write(chunk)
+        with partial.open("rb") as head:
+            first = head.read(FIRST_BYTES)
+        if not first.lstrip().startswith(begins):
+            try:
+                body = parse(first.decode("utf-8", "replace"))
+            except (ValueError, RecursionError):
+                body = None
+            self._raise_what_it_means(response, body, self.where)
+            raise Again("an answer that is not what was asked for")
         partial.replace(to)
         return response.headers
 
@@ -262,6 +295,12 @@ class Api:
             if time.monotonic() - began > self.deadline:
                 raise Again("a body that does not come to its end")
             yield chunk
+
+
+@lru_cache(maxsize=1)
+def _trusted() -> ssl.SSLContext:
+    """The authorities that httpx trusts, read once: a run has many clients."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class Number(str):
@@ -306,7 +345,8 @@ def _said(error: BaseException | None) -> str:
     }.get(type(error).__name__, type(error).__name__)
 
 
-def _short(body: Any) -> str:
-    """The first words of an error body; never more, it may quote records."""
+def quoted(body: Any) -> str:
+    """The first words of what an API says of an error; never more, and no address of a person: it may quote records."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)).strip()[:200] or "no reason given"
+    text = re.sub(r"[^\s@\"'<>]+@[^\s@\"'<>]+", "…@…", re.sub(r"<[^>]*>", " ", text[:2_000]))
+    return re.sub(r"\s+", " ", text).strip()[:200] or "no reason given"

@@ -32,7 +32,7 @@ from onefunnel.engines.duckdb import identifier, literal
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import RETRIED, Again, Api
+from onefunnel.sources.http import RETRIED, Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -45,6 +45,8 @@ SEARCH_EVERY_SECONDS = 0.25
 # the oldest one of so many replaced is not known.
 SHORTEST_CUT = 20
 TRIES = 3
+# Known records of which fewer than this share are listed were not all deleted.
+LEAST_SHARE, FEW = 0.5, 20
 MAIN_CONTACT = "Main contact"
 _DOCS = "docs/how-to/connect-hubspot.md"
 _LIMITS = ("X-HubSpot-RateLimit-Daily", "X-HubSpot-RateLimit-Daily-Remaining", "X-HubSpot-RateLimit-Remaining")
@@ -230,6 +232,8 @@ class HubSpot:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream."""
+        self.where = self.api.where = asked.where
+        self.api.usage = Usage()
         if asked.stream == "users":
             self._fetch_owners(inbox)
         elif asked.stream == "opportunity_contacts":
@@ -585,7 +589,7 @@ class HubSpot:
             StepFailed: one that is needed is missing, or one has another type.
         """
         of = stream.object.name
-        answer = self.api.json("GET", f"crm/v3/properties/{of}")
+        answer = self.api.json("GET", f"crm/v3/properties/{of}", has="results")
         types = {p["name"]: p["type"] for p in answer["results"]}
         names: dict[str, str | None] = {}
         problems = []
@@ -611,7 +615,7 @@ class HubSpot:
     def _in_portal(self) -> dict[str, str]:
         """SQL of what depends on the portal: its currency, its days, and percentages."""
         if self._details is None:
-            details = self.api.json("GET", "account-info/v3/details")
+            details = self.api.json("GET", "account-info/v3/details", has="companyCurrency")
             self._details = {
                 "currency": literal(str(details["companyCurrency"])),
                 "zone": literal(str(details["timeZone"])),
@@ -633,6 +637,13 @@ class HubSpot:
         if known is None:
             return None
         losers = read.live.losers | read.archived.losers
+        if not asked.dates and known.num_rows > FEW and len(listed | losers) < known.num_rows * LEAST_SHARE:
+            raise StepFailed(
+                f"The portal lists {len(listed):,} records; {known.num_rows:,} are known.",
+                where=f"{asked.where}, object {stream.object.name}",
+                do="Does the app still have its scopes? If the records really were deleted, fetch the stream once by hand with"
+                " explicit dates.",
+            )
         gone = set(known[cell].to_pylist()) - listed - losers
         # A lead that was merged into somebody who is none was one nevertheless.
         there = [
@@ -648,7 +659,7 @@ class HubSpot:
         for some in _some(sorted(ids), LIST_PAGE):
             order = {"inputs": [{"id": i} for i in some], "properties": ["createdate"]}
             path = f"crm/v3/objects/{of.name}/batch/read"
-            answer = self.api.json("POST", path, json=order, params={"archived": str(archived).lower()})
+            answer = self.api.json("POST", path, has="results", json=order, params={"archived": str(archived).lower()})
             found += [str(record["id"]) for record in answer["results"]]
         return found
 
@@ -806,7 +817,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
         )
     return (
         StepFailed(
-            f"HubSpot refused: {response.status_code} {body.get('category', '')}: {str(body.get('message', ''))[:200]}",
+            f"HubSpot refused: {response.status_code} {body.get('category', '')}: {quoted(body.get('message', ''))}",
             do="Does this version of HubSpot's API still exist? See the changelog; the connector may need an upgrade.",
         )
         if response.status_code not in RETRIED

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.errors import StepFailed
 from onefunnel.formats import utc_text
 from onefunnel.sources.base import TOTALS as TOTALS_SCHEMA
 from onefunnel.sources.base import Asked, Fetched
@@ -82,7 +85,15 @@ class Inbox:
             for relation in records:
                 read = f"read_parquet({literal(self._relation(relation))})"
                 db.execute(f"create temp view {identifier(relation)} as select * from {read}")  # noqa: S608
-            db.execute(f"copy ({select}) to {literal(str(everything))} (format parquet, compression zstd)")
+            try:
+                db.execute(f"copy ({select}) to {literal(str(everything))} (format parquet, compression zstd)")
+            except duckdb.DataError as error:  # the value is not told, it may be anybody's
+                said = re.sub(r"""(["']).*?\1""", "…", str(error).splitlines()[0])[:200]
+                raise StepFailed(
+                    f"A record holds what it cannot: {said}",
+                    self.asked.where,
+                    "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
+                ) from None
         cells = self._changed(everything, kept, covered)
         about = {
             **about,

@@ -15,7 +15,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,11 +33,12 @@ from onefunnel.sources.ad_accounts import (
     halves,
     none_is_lost,
     pieces,
+    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, parse
+from onefunnel.sources.http import Again, Api, Usage, parse, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -116,6 +116,7 @@ class LinkedInAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = asked.where
         self.api.usage = Usage()
         none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
@@ -241,9 +242,8 @@ class LinkedInAds:
     def _pages(self, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]) -> list[Path]:
         """Save the figures of accounts by day; in the order of accounts and days."""
         wanted = [(account, piece) for account, days in spans.items() for piece in pieces(days, DAYS_A_QUERY)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted)
-            return [page for pages in found for page in pages]
+        found = some_at_once(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted, AT_ONCE)
+        return [page for pages in found for page in pages]
 
     def _figures(
         self, account: AdAccount, days: Days, pivots: tuple[str, ...], campaigns: Sequence[str], folder: Path
@@ -333,7 +333,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     """What LinkedIn's error object (status, code, serviceErrorCode, message) means."""
     if not isinstance(body, Mapping) or "elements" in body:
         return None
-    code, message = str(body.get("code", "")), str(body.get("message", ""))[:200]
+    code, message = str(body.get("code", "")), quoted(body.get("message", ""))
     if response.status_code == 426 or code == "NONEXISTENT_VERSION":
         return StepFailed(
             f"LinkedIn has switched off the version of its API that is asked for: {message}",

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,12 @@ from onefunnel.sources.ad_accounts import (
     kept_since,
     none_is_lost,
     pieces,
+    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, parse
+from onefunnel.sources.http import Again, Api, Usage, parse, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.pages import Field
 
@@ -127,6 +127,7 @@ class MetaAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = asked.where
         self.api.usage = Usage()
         none_is_lost(asked, self.accounts())
         self._until = time.monotonic() + FETCH_SECONDS
@@ -251,10 +252,9 @@ class MetaAds:
         for account, days in spans.items():
             is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
             (many if is_long else few).extend((account, piece) for piece in pieces(days, DAYS_AT_ONCE))
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(pool.map(at_once, few))
-            jobs = [_Job(*part) for part in many] + [job for _, jobs in found for job in jobs]
-            pages = self._by_jobs(jobs, params, stem, pool)
+        found = some_at_once(at_once, few, AT_ONCE)
+        jobs = [_Job(*part) for part in many] + [job for _, jobs in found for job in jobs]
+        pages = self._by_jobs(jobs, params, stem)
         return sorted([*pages, *(page for pages, _ in found for page in pages)])
 
     def _by_jobs(
@@ -262,7 +262,6 @@ class MetaAds:
         jobs: list[_Job],
         params: Mapping[str, Any],
         stem: Callable[[tuple[AdAccount, Days]], Path],
-        pool: ThreadPoolExecutor,
     ) -> list[Path]:
         """Save insights by jobs: many wait at Meta at a time, each is looked at in its turn and read when it is done."""
 
@@ -271,7 +270,8 @@ class MetaAds:
             try:
                 if not job.run:
                     query = {**params, **_range(job.days)}
-                    job.run = self.api.json("POST", self._insights_path(job.account), data=query)["report_run_id"]
+                    path = self._insights_path(job.account)
+                    job.run = self.api.json("POST", path, has="report_run_id", data=query)["report_run_id"]
                     job.began, job.pause = time.monotonic(), FIRST_LOOK_SECONDS
                 elif self._is_done(job):
                     return self._pages(f"{VERSION}/{job.run}/insights", {}, stem((job.account, job.days))), []
@@ -294,7 +294,7 @@ class MetaAds:
             time.sleep(max(0.0, min(job.look_at for job in jobs[:JOBS_AT_ONCE]) - time.monotonic()))
             due = [job for job in jobs[:JOBS_AT_ONCE] if job.look_at <= time.monotonic()]
             jobs = [job for job in jobs if job not in due]
-            for given, left in pool.map(advanced, due):
+            for given, left in some_at_once(advanced, due, AT_ONCE):
                 pages += given
                 jobs += left
         return pages
@@ -352,7 +352,11 @@ class MetaAds:
         while True:
             body = read(path, params)
             if not isinstance(body, dict) or not isinstance(body.get("data"), list):
-                raise StepFailed("A page has no `data`.", where=f"{self.where}: {path.partition('?')[0]}")
+                raise StepFailed(
+                    "A page has no `data`.",
+                    where=f"{self.where}: {path.partition('?')[0]}",
+                    do="Run again; if it stays so, please report it as an issue.",
+                )
             yield body
             following = body.get("paging", {}).get("next")
             if not following:
@@ -385,7 +389,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     if not isinstance(error, Mapping):
         return None
     code, subcode = int(error.get("code", 0)), int(error.get("error_subcode") or 0)
-    said = f"Meta refused ({code}{f'/{subcode}' if subcode else ''}): {str(error.get('message', ''))[:200]}"
+    said = f"Meta refused ({code}{f'/{subcode}' if subcode else ''}): {quoted(error.get('message', ''))}"
     if subcode in (1487534, 1504018) or (code, subcode) == (1, 99):
         return _TooMuch("it is too much data for one answer.")
     if code in (4, 17, 32, 613) or 80000 <= code < 80015:

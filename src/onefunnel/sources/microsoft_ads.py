@@ -18,7 +18,6 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,14 +36,15 @@ from onefunnel.sources.ad_accounts import (
     kept_since,
     none_is_lost,
     pieces,
+    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage
+from onefunnel.sources.http import Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
-from onefunnel.sources.pages import Field
+from onefunnel.sources.pages import Field, lacking
 
 REPORTING, CUSTOMERS = "https://reporting.api.bingads.microsoft.com", "https://clientcenter.api.bingads.microsoft.com"
 TOKEN = "https://login.microsoftonline.com/common/oauth2/v2.0/token"  # noqa: S105
@@ -152,6 +152,7 @@ class MicrosoftAds:
 
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream of all accounts."""
+        self.where = self.api.where = self.customers.where = asked.where
         self.api.usage = self.customers.usage = Usage()
         none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
@@ -191,7 +192,7 @@ class MicrosoftAds:
         inbox.deliver(
             {"records": Records(found.pages, [Field(name, _NAMED[name]) for name in columns])},
             covered=cells(spans),
-            totals=totals(each for each in _said_of_accounts(said.pages) if each[1] not in unfinished),
+            totals=totals(each for each in _said_of_accounts(said.pages, asked.where) if each[1] not in unfinished),
             about={**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
         )
 
@@ -246,10 +247,9 @@ class MicrosoftAds:
         wanted = [(piece, True) for piece in pieces((days[0], min(days[1], yesterday)), DAYS_A_REPORT)]
         wanted += [((today, today), False)] if days[0] <= today <= days[1] else []
         found = _Reports()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for each in pool.map(lambda w: self._closed(report, names, w[0], w[1], yesterday, folder), wanted):
-                found.pages += each.pages
-                found.preliminary += each.preliminary
+        for each in some_at_once(lambda w: self._closed(report, names, *w, yesterday, folder), wanted, AT_ONCE):
+            found.pages += each.pages
+            found.preliminary += each.preliminary
         return found
 
     def _closed(
@@ -406,12 +406,16 @@ def _unpacked(archive: Path, to: Path, name: str) -> bool:
     return said.get("Potential Incomplete Data") != "false"
 
 
-def _said_of_accounts(pages: Sequence[Path]) -> Iterator[tuple[str, str, Mapping[str, str | None]]]:
+def _said_of_accounts(pages: Sequence[Path], where: str) -> Iterator[tuple[str, str, Mapping[str, str | None]]]:
     """What Microsoft says an account spent on a day, by a report that knows no campaigns."""
     measures = {"spend_amount": "Spend", "impressions": "Impressions", "clicks": "Clicks"}
     for page in pages:
         with page.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
+            rows = csv.DictReader(lines)
+            missing = sorted({"AccountId", "TimePeriod", *measures.values()} - set(rows.fieldnames or ()))
+            if missing:
+                raise lacking(missing, where)
+            for row in rows:
                 yield row["AccountId"], row["TimePeriod"], {m: row[name] or None for m, name in measures.items()}
 
 
@@ -432,7 +436,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     if not errors:
         return None
     codes = {int(error.get("Code", -1)) for error in errors if isinstance(error, Mapping)}
-    said = "; ".join(f"{error.get('ErrorCode')}: {error.get('Message')}" for error in errors)[:200]
+    said = quoted("; ".join(f"{error.get('ErrorCode')}: {error.get('Message')}" for error in errors))
     if 117 in codes:
         return Again("too many calls in a minute", 60.0)
     if {0, 207} & codes:

@@ -56,7 +56,7 @@ class AccessToken:
         with self._lock:
             now = time.monotonic()
             if (renew and now - self._since > JUST_NOW_SECONDS) or now >= self._until:
-                self.answer = self._api.json("POST", self._path, data=self.form)
+                self.answer = self._api.json("POST", self._path, has="access_token", data=self.form)
                 self._token = str(self.answer["access_token"])
                 self._since = time.monotonic()
                 self._until = self._since + max(0.0, float(self.answer.get("expires_in", 3600)) - EARLY_SECONDS)
@@ -72,7 +72,7 @@ class AccessToken:
         if response.status_code in (400, 401) and isinstance(said, str):
             return ConfigError(
                 f"no access token is given: {said}",
-                self.where,
+                self._api.where,
                 "the refresh token is withdrawn or belongs to another client: sign in again and store the new one in the connection"
                 if "refresh_token" in self.form and said in ("invalid_grant", "BAD_REFRESH_TOKEN")
                 else "correct login and password of the connection: the client's id and secret",

@@ -7,6 +7,7 @@ are put into quotes first, by one vectorised pass over the bytes.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,21 @@ _DIGITS, _OF_NUMBERS, _MARKS = (np.zeros(256, dtype=bool) for _ in range(3))
 _DIGITS[list(b"0123456789")] = True
 _OF_NUMBERS[list(b"0123456789+-.eE")] = True
 _MARKS[list(b".eE")] = True  # what a number has that is no integer
+
+# What begins with a backslash in JSON: an escaped backslash and a whole pair are kept, of half a pair the code is wrong.
+_HALVES = re.compile(
+    rb"(?P<kept>\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+
+
+def whole_characters(body: bytes) -> bytes:
+    """The same JSON with every half of a surrogate pair as the replacement character, as decoders do; its record stays readable.
+
+    No character is written so: a text was cut off within one, and DuckDB would refuse the whole page for it.
+    """
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return body
+    return _HALVES.sub(lambda found: found[0] if found["kept"] else rb"\ufffd", body)
 
 
 def quoted_reals(body: bytes) -> bytes:
@@ -88,7 +104,7 @@ def write_records(
             raise StepFailed(
                 "A page is empty.", where=where, do="Run again; if it stays so, please report it as an issue."
             )
-        page.write_bytes(quoted_reals(body))
+        page.write_bytes(quoted_reals(whole_characters(body)))
     pointers = ", ".join(literal(field.pointer) for field in fields)
     named = ", ".join(f"found[{i}] as {identifier(field.name)}" for i, field in enumerate(fields, start=1))
     nothing = ", ".join(f"cast(null as varchar) as {identifier(field.name)}" for field in fields)
@@ -123,11 +139,7 @@ def write_csv_records(pages: Sequence[Path], fields: Sequence[Field], work: Path
             header = next(csv.reader(handle), [])
         missing = sorted({field.path or field.name for field in fields} - set(header))
         if missing:
-            raise StepFailed(
-                f"A report lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.",
-                where=where,
-                do="Has the vendor renamed it? Does the connector's version of the API still exist? See the changelog.",
-            )
+            raise lacking(missing, where)
         columns = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header) + "}"
         parts.append(
             f"select {wanted} from read_csv({literal(str(page))}, columns = {columns}, auto_detect = false, strict_mode = true,"  # noqa: S608
@@ -145,6 +157,15 @@ def write_csv_records(pages: Sequence[Path], fields: Sequence[Field], work: Path
                 do="Run again; if it stays so, please report it as an issue.",
             ) from error
     return int(pq.ParquetFile(to).metadata.num_rows)
+
+
+def lacking(columns: Sequence[str], where: str) -> StepFailed:
+    """What is to be said of a report without columns that were asked for."""
+    return StepFailed(
+        f"A report lacks the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}.",
+        where=where,
+        do="Has the vendor renamed it? Does the connector's version of the API still exist? See the changelog.",
+    )
 
 
 def _records(pages: Sequence[Path], records: str) -> str:

@@ -32,7 +32,7 @@ from onefunnel.engines.duckdb import identifier, literal, scratch
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage
+from onefunnel.sources.http import Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field, write_csv_records, write_records
@@ -330,7 +330,7 @@ class Salesforce:
         for sobject in sobjects:
             if sobject.name not in self._fields:
                 self._at(asked, sobject)
-                described = self.api.json("GET", f"{DATA}/sobjects/{sobject.name}/describe")
+                described = self.api.json("GET", f"{DATA}/sobjects/{sobject.name}/describe", has="fields")
                 self._fields[sobject.name] = {
                     f["name"]: (f["type"], bool(f["calculated"])) for f in described["fields"]
                 }
@@ -363,7 +363,7 @@ class Salesforce:
                 if several
                 else "SELECT DefaultCurrencyIsoCode FROM Organization"
             )
-            (row,) = self.api.json("GET", f"{DATA}/queryAll", params={"q": soql})["records"]
+            (row,) = self.api.json("GET", f"{DATA}/queryAll", has="records", params={"q": soql})["records"]
             self._own_currency = str(row["IsoCode" if several else "DefaultCurrencyIsoCode"])
         return self._own_currency
 
@@ -381,7 +381,7 @@ class Salesforce:
     def _aggregate(self, select: str, conditions: Sequence[str]) -> str:
         """The one value of an aggregate query, by its alias `total`; 0 for none."""
         soql = _where(select, conditions)
-        (row,) = self.api.json("GET", f"{DATA}/queryAll", params={"q": soql})["records"]
+        (row,) = self.api.json("GET", f"{DATA}/queryAll", has="records", params={"q": soql})["records"]
         return row["total"] or "0"
 
     def _read(
@@ -399,7 +399,10 @@ class Salesforce:
         name = f"{sobject.name}{'-ids' if ids_only else ''}"
         # COUNT() answers with its number as totalSize, without rows.
         many = self.api.json(
-            "GET", f"{DATA}/queryAll", params={"q": _where(f"SELECT COUNT() FROM {sobject.name}", conditions)}
+            "GET",
+            f"{DATA}/queryAll",
+            has="totalSize",
+            params={"q": _where(f"SELECT COUNT() FROM {sobject.name}", conditions)},
         )
         path: str | None = None
         pages: list[Path] = []
@@ -469,9 +472,9 @@ class Salesforce:
             EnvironmentNotReady: it did not end in time.
         """
         order = {"operation": "queryAll", "query": soql, "columnDelimiter": "COMMA", "lineEnding": "LF"}
-        job = f"/{DATA}/jobs/query/{self.api.json('POST', f'{DATA}/jobs/query', json=order)['id']}"
+        job = f"/{DATA}/jobs/query/{self.api.json('POST', f'{DATA}/jobs/query', has='id', json=order)['id']}"
         began, pause = time.monotonic(), 0.1
-        while (info := self.api.json("GET", job))["state"] in ("UploadComplete", "InProgress"):
+        while (info := self.api.json("GET", job, has="state"))["state"] in ("UploadComplete", "InProgress"):
             if time.monotonic() - began > self.job_seconds:
                 raise EnvironmentNotReady(
                     f"A bulk job did not end in {self.job_seconds:,.0f} seconds.", self.api.where, "Run again later."
@@ -479,7 +482,7 @@ class Salesforce:
             time.sleep(pause)
             pause = min(2 * pause, 15.0)
         if info["state"] != "JobComplete":
-            said = str(info.get("errorMessage", "no reason given"))[:200]
+            said = quoted(info.get("errorMessage", ""))
             raise StepFailed(f"A bulk job ended as {info['state']}: {said}.", self.api.where, "Run again.")
         pages: dict[str, Path] = {}
         asked, locator = Counter[str](), ""
@@ -488,7 +491,7 @@ class Salesforce:
             asked[locator] += 1
             if asked[locator] > TRIES:
                 raise StepFailed("The results of a bulk job lead in a circle, or are none.", self.api.where, _REPORT)
-            query = {"params": {"locator": locator}} if locator else {}
+            query: dict[str, Any] = {"params": {"locator": locator}} if locator else {}
             answer = self.api.save("GET", f"{job}/results", page, headers={"Accept": "text/csv"}, **query)
             # Without a locator it is not Salesforce that answered.
             locator = answer.get("sforce-locator", locator)
@@ -573,6 +576,8 @@ def _head(body: Any, sobject: str) -> tuple[str, int] | None:
 
 def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | None:
     """What an error means: a list of `{message, errorCode}`."""
+    if response.status_code == 410:  # "API End-of-Life" (REST API Developer Guide)
+        return StepFailed(f"Salesforce has switched off version {VERSION} of its API.", do="Upgrade onefunnel.")
     errors = [e for e in body if isinstance(e, Mapping) and "errorCode" in e] if isinstance(body, list) else []
     if not errors or response.status_code == 401:
         return None
@@ -598,4 +603,4 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
         )
     if code in ("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED"):
         return ConfigError("the organisation or the user may not use the API", do="give the user API Enabled")
-    return StepFailed(f"Salesforce refused: {code}: {message[:200]}", do=_REPORT)
+    return StepFailed(f"Salesforce refused: {code}: {quoted(message)}", do=_REPORT)

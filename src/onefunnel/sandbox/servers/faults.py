@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import gzip
+import io
 import json
 import socket
 import struct
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from email.utils import format_datetime
@@ -26,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 CONTROL = "/_sandbox/"
 Kind = Literal[
     "too_many", "status", "unauthorized", "reset", "truncated", "bad_gzip", "html", "error_200", "slow", "redirect",
-    "repeat", "empty",
+    "repeat", "empty", "rewrite", "backwards",
 ]  # fmt: skip
 KINDS: dict[Kind, str] = {
     "too_many": "429, with Retry-After in seconds, as an HTTP date (`as_date`) or without one (`retry_after` null)",
@@ -41,7 +43,11 @@ KINDS: dict[Kind, str] = {
     "redirect": "302 to `location`",
     "repeat": "the last whole answer to a request below the same path",
     "empty": "200 and no body",
+    "rewrite": "the answer with other texts in it (`texts`: as they stand in the body -> what stands there instead)",
+    "backwards": "the answer with its list of records in the opposite order",
 }
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_OF_THE_ANSWER = ("reset", "truncated", "bad_gzip", "slow", "rewrite", "backwards")
 _PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
 
 
@@ -54,6 +60,8 @@ class Fault(BaseModel):
         start: the first request that is spoiled, counted from 1 among those that match.
         times: how many are spoiled from there on; None: all.
         body: instead of the neutral body of `too_many`, `status`, `unauthorized` and `error_200`.
+        headers: further ones of an answer that is made up.
+        texts: of `rewrite`. The body of a zip archive is its first file.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,6 +78,8 @@ class Fault(BaseModel):
     seconds: float = Field(default=0.1, ge=0)
     location: str = "http://redirected.invalid/"
     body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
 
 class Script(BaseModel):
@@ -177,10 +187,14 @@ class Faults:
         return JSONResponse({"faults": faults, "requests": [asdict(request) for request in self.requests]})
 
     async def _answer(self, fault: Fault | None, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        if fault is None or fault.kind in ("reset", "truncated", "bad_gzip", "slow"):
+        if fault is None or fault.kind in _OF_THE_ANSWER:
             answer = await self._asked(scope, receive)
             if fault is None:
                 self._remember(request, answer)
+            elif fault.kind == "rewrite":
+                answer = _rewritten(answer, fault.texts)
+            elif fault.kind == "backwards":
+                answer = _backwards(answer)
         else:
             answer = self._made_up(fault, request) or await self._asked(scope, receive)
         request.status = answer.status
@@ -225,6 +239,7 @@ class Faults:
         status = {"too_many": 429, "unauthorized": 401, "error_200": 200}.get(fault.kind, fault.status)
         body = fault.body if fault.body is not None else self.bodies.get(status, {"error": fault.kind})
         answer = _Answer(status, body=json.dumps(body).encode()).with_headers(("content-type", "application/json"))
+        answer = answer.with_headers(*fault.headers.items())
         if fault.retry_after is not None:
             answer = answer.with_headers(("retry-after", self._retry_after(fault.retry_after, fault.as_date)))
         return answer
@@ -285,6 +300,38 @@ def _damaged(answer: _Answer) -> _Answer:
     for place in (len(packed) // 2, len(packed) - 8):  # within the data, and the first byte of the check sum
         packed[place] ^= 0xFF
     return _Answer(answer.status, answer.headers, bytes(packed)).with_headers(("content-encoding", "gzip"))
+
+
+def _rewritten(answer: _Answer, texts: Mapping[str, str]) -> _Answer:
+    """The same answer with other texts, gzipped or in an archive as it was."""
+    packed = answer.body.startswith(_GZIP)
+    body = gzip.decompress(answer.body) if packed else answer.body
+    if not body.startswith(_ZIP):
+        body = _replaced(body, texts)
+        return _Answer(answer.status, answer.headers, gzip.compress(body, mtime=0) if packed else body)
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(body)) as before, zipfile.ZipFile(out, "w") as after:
+        name = before.namelist()[0]
+        after.writestr(name, _replaced(before.read(name), texts))
+    return _Answer(answer.status, answer.headers, out.getvalue())
+
+
+def _replaced(body: bytes, texts: Mapping[str, str]) -> bytes:
+    for before, after in texts.items():
+        body = body.replace(before.encode(), after.encode("utf-8", "surrogatepass"))
+    return body
+
+
+def _backwards(answer: _Answer) -> _Answer:
+    """JSON with its outermost lists turned round: one of records, or one of batches that each have such a list."""
+    packed = answer.body.startswith(_GZIP)
+    body = json.loads(gzip.decompress(answer.body) if packed else answer.body)
+    batches = body[::-1] if isinstance(body, list) else [body]
+    for batch in batches:
+        for name, value in batch.items():
+            batch[name] = value[::-1] if isinstance(value, list) else value
+    turned = json.dumps(batches if isinstance(body, list) else body).encode()
+    return _Answer(answer.status, answer.headers, gzip.compress(turned, mtime=0) if packed else turned)
 
 
 async def _body(receive: Receive) -> bytes:
