@@ -159,7 +159,7 @@ def salesforce(records: int, *, page_rows: int = 100_000) -> Answering:
 
 def recorded(file: Path) -> Answering:
     """Answers by request; the last one where a request was answered in several ways (a job that is done)."""
-    answers: dict[tuple[str, str, bytes], Answer] = pickle.loads(file.read_bytes())  # noqa: S301 (written by `record`)
+    answers: dict[tuple[str, str, bytes], Answer] = pickle.loads(file.read_bytes())
     return lambda method, target, body: answers[method, target, body]
 
 
@@ -191,7 +191,9 @@ class _Connection(asyncio.Protocol):
         said = self.said(method, target, body.replace(here, BASE))
         content = said.body.replace(BASE, here) if BASE in said.body[:4096] or BASE in said.body[-4096:] else said.body
         more = "".join(f"{name}: {value}\r\n" for name, value in said.headers)
-        status = f"HTTP/1.1 {said.status} X\r\nContent-Type: {said.kind}\r\nContent-Length: {len(content)}\r\n{more}\r\n"
+        status = (
+            f"HTTP/1.1 {said.status} X\r\nContent-Type: {said.kind}\r\nContent-Length: {len(content)}\r\n{more}\r\n"
+        )
         wait = self.pace[0] + len(content) / self.pace[1]
         if wait > 0.001:
             asyncio.get_running_loop().call_later(wait, self._write, status.encode(), content)

@@ -36,9 +36,9 @@ def pages(folder: Path, *texts: str) -> list[Path]:
 def records(
     tmp_path: Path, given_pages: list[Path], *fields: Field, at: str = "$.records[*]"
 ) -> list[dict[str, object]]:
-    out = tmp_path / "out.parquet"
+    out = tmp_path / "out.*.parquet"
     count = write_records(given_pages, at, fields, tmp_path, out, "source crm, stream deals")
-    rows = pq.read_table(out).to_pylist()
+    rows = [row for part in sorted(tmp_path.glob(out.name)) for row in pq.read_table(part).to_pylist()]
     assert len(rows) == count
     return rows
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 class RecordError(Exception):
@@ -36,15 +37,25 @@ class Fetched:
     """What a connector leaves beside the records of a delivery.
 
     Attributes:
-        cells: the cells that the delivery stands for, those without a record included, each with the hash of its records
-            (empty where it has none): the contract's columns of the cell as text, and `content_hash`.
+        cells_file: Parquet file of the cells that the delivery stands for, those without a record included, each with the
+            hash of its records (empty where it has none): the contract's columns of the cell as text, and `content_hash`.
         totals: control totals by a call of its own, shaped as `TOTALS`.
         about: how it was fetched, for the receipt: what was asked for, requests, limits.
     """
 
-    cells: pa.Table
+    cells_file: Path
     totals: pa.Table
     about: dict[str, Any]
+
+    @property
+    def cells(self) -> pa.Table:
+        """The cells, all of them."""
+        return pq.read_table(self.cells_file)
+
+    @property
+    def emptied(self) -> pa.Table:
+        """The cells without a record."""
+        return pq.read_table(self.cells_file, filters=[("content_hash", "=", "")])
 
 
 @dataclass(frozen=True)

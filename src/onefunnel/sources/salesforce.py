@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
@@ -86,6 +86,7 @@ class _Read:
         path: JSON path of the rows in a page; None: pages of CSV.
         facts: Parquet file with the id and other small facts of every row.
         rows, greatest: how many rows there are, each once, and the greatest stamp among them.
+        doubled: whether any of them came more than once.
     """
 
     sobject: SObject
@@ -95,6 +96,7 @@ class _Read:
     facts: Path
     rows: int
     greatest: str | None
+    doubled: bool
 
     @property
     def records(self) -> Records:
@@ -252,7 +254,7 @@ class Salesforce:
             listed = ", ".join(map(literal, chunk))
             soql = f"SELECT {', '.join(new.fields)} FROM {SNAPSHOT.name} WHERE OpportunityId IN ({listed})"
             pages += self._paged(SNAPSHOT, inbox, f"deals-{n:05d}", soql)[0]
-        return replace(new, pages=tuple(pages), path="$.records[*]")
+        return replace(new, pages=tuple(pages), path="$.records[*]", doubled=True)
 
     def _part(self, asked: Asked, inbox: Inbox, sobject: SObject, until: dt.datetime, everything: bool) -> _Read:
         """The rows of an object that changed since the cursor, or all of them.
@@ -274,7 +276,7 @@ class Salesforce:
         if asked.known is None:
             return None
         names = [name for name in asked.known.column_names if name != "content_hash"]
-        with scratch(reads[0].facts.parent) as db:
+        with scratch(reads[0].facts.parent, BULK_MEMORY) as db:
             db.register("known", asked.known)
             db.register("merged", pa.table({"id": pa.array(merged, pa.string())}))
             db.execute(
@@ -369,7 +371,9 @@ class Salesforce:
 
     def _relation(self, read: _Read) -> str:
         """SQL of an object's rows, as a named query."""
-        rows = texts(read.sobject, _raw(read.sobject), read.fields, self._own.get(read.sobject.name))
+        rows = texts(
+            read.sobject, _raw(read.sobject), read.fields, self._own.get(read.sobject.name), doubled=read.doubled
+        )
         return f"{identifier(read.sobject.name)} as ({rows})"
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -416,20 +420,20 @@ class Salesforce:
             except _Expired:
                 if attempt == TRIES:
                     raise
-        facts = inbox.pages / f"{name}.facts.parquet"
+        facts = inbox.pages / f"{name}.facts.*.parquet"
         kept = [Field(f) for f in ("Id", sobject.stamp, "MasterRecordId", "Field", "OpportunityId") if f in fields]
         if path is None:
             write_csv_records(pages, kept, inbox.pages, facts, self.api.where)
         else:
             write_records(pages, path, kept, inbox.pages, facts, self.api.where)
-        ((rows, greatest),) = _facts(
-            [(facts, sobject.stamp if not ids_only else "")], "count(distinct Id), max(stamp)", "true"
+        ((rows, lines, greatest),) = _facts(
+            [(facts, sobject.stamp if not ids_only else "")], "count(distinct Id), count(*), max(stamp)", "true"
         )
         if rows != announced:
             raise EnvironmentNotReady(
                 f"{announced:,} rows were announced and {rows:,} came.", self.api.where, "Run again; nothing was lost."
             )
-        return _Read(sobject, fields, tuple(pages), path, facts, rows, greatest)
+        return _Read(sobject, fields, tuple(pages), path, facts, rows, greatest, lines > rows)
 
     def _paged(self, sobject: SObject, inbox: Inbox, name: str, soql: str) -> tuple[list[Path], int]:
         """The pages of a query, and how many rows it has. A page is asked for again when it is none, or another one.
@@ -557,7 +561,7 @@ def _facts(files: Sequence[tuple[Path, str]], columns: str, condition: str) -> l
     for file, name in files:
         stamp = time_of(identifier(name)) if name else "null"
         parts.append(f"select *, cast({stamp} as varchar) as stamp from read_parquet({literal(file)})")
-    with scratch(files[0][0].parent) as db:
+    with scratch(files[0][0].parent, BULK_MEMORY) as db:
         return db.execute(f"select {columns} from ({' union all by name '.join(parts)}) where {condition}").fetchall()
 
 
