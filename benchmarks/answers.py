@@ -107,22 +107,20 @@ LEAD = {
 def salesforce(records: int, *, page_rows: int = 100_000) -> Answering:
     """An organisation with so many leads, by the Bulk API."""
 
-    def value(name: str, n: int) -> str:
-        return {
-            "Id": f"00Q{n:012d}AAA",
-            "Name": f"Lead Number{n}",
-            "Company": f"Company {n % 50_000}",
-            "Email": f"lead.{n}@company{n % 50_000}.example",
-            "Country": "Germany",
-            "LeadSource": "Web",
-            "Status": "Open - Not Contacted",
-            "OwnerId": f"005{n % 300:012d}AAA",
-            "IsConverted": "false",
-            "CreatedDate": f"2026-0{n % 3 + 1}-{n % 28 + 1:02d}T09:{n % 60:02d}:00.000Z",
-            "SystemModstamp": f"2026-03-{n % 28 + 1:02d}T09:{n % 60:02d}:00.000Z",
-            "IsDeleted": "false",
-        }.get(name, "")
-
+    shown = {
+        "Id": '"00Q{n:012d}AAA"',
+        "Name": '"Lead Number{n}"',
+        "Company": '"Company {firm}"',
+        "Email": '"lead.{n}@company{firm}.example"',
+        "Country": '"Germany"',
+        "LeadSource": '"Web"',
+        "Status": '"Open - Not Contacted"',
+        "OwnerId": '"005{owner:012d}AAA"',
+        "IsConverted": '"false"',
+        "CreatedDate": '"2026-01-{day:02d}T09:30:00.000Z"',
+        "SystemModstamp": '"2026-03-{day:02d}T09:30:00.000Z"',
+        "IsDeleted": '"false"',
+    }
     fields: list[str] = []
 
     def said(method: str, target: str, body: bytes) -> Answer:
@@ -146,7 +144,8 @@ def salesforce(records: int, *, page_rows: int = 100_000) -> Answering:
             return answer({"state": "JobComplete", "numberRecordsProcessed": records})
         first = int(query.get("locator", 0))
         last = min(records, first + page_rows)
-        lines = [",".join(f'"{value(name, n)}"' for name in fields) for n in range(first, last)]
+        line = ",".join(shown.get(name, '""') for name in fields).format
+        lines = [line(n=n, firm=n % 50_000, owner=n % 300, day=n % 28 + 1) for n in range(first, last)]
         text = "\n".join([",".join(f'"{name}"' for name in fields), *lines, ""])
         headers = (("Sforce-Locator", str(last) if last < records else "null"),)
         return Answer(text.encode(), "text/csv", headers)

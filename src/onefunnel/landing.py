@@ -37,7 +37,7 @@ from onefunnel.sources.base import ReadableFile
 
 CONTRACT_VERSION = "1"
 TOKEN_KEY_VARIABLE = "ONEFUNNEL_TOKEN_KEY"  # noqa: S105 (the name of the variable, not its value)
-TOKENS_KEPT = 50_000
+TOKENS_KEPT = 20_000
 MAX_LINE_BYTES = 64 * 1024 * 1024
 _NULL = "cast(null as varchar)"
 DECIMALS = {"amount": 6, "number": 6, "rate": 9, "integer": 0}

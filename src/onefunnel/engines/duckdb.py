@@ -13,7 +13,7 @@ STORAGE_VERSION = "v1.2.0"
 READER_CONFIG = {"enable_external_access": "false", "lock_configuration": "true"}
 
 # For what has many records: beyond it DuckDB spills. Each thread holds buffers of its own, so there are few.
-BULK_MEMORY, BULK_THREADS = "224MiB", 4
+BULK_MEMORY, BULK_THREADS = "144MiB", 4
 
 
 def scratch(work: Path, memory: str | None = None) -> duckdb.DuckDBPyConnection:

@@ -103,10 +103,22 @@ def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
     return pa.table({"ad_account_id": [a for a, _ in listed], "spend_date": [d for _, d in listed]})
 
 
-def totals(said: Iterable[tuple[str, str, Mapping[str, str | None]]]) -> pa.Table:
-    """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid."""
+def totals(
+    said: Iterable[tuple[str, str, Mapping[str, str | None]]], units: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid.
+
+    Args:
+        units: of the measures that the vendor rounds in each record, what to.
+    """
     rows = [
-        {"part": account, "day": day, "measure": measure, "value": format(Decimal(value), "f")}
+        {
+            "part": account,
+            "day": day,
+            "measure": measure,
+            "value": format(Decimal(value), "f"),
+            "unit": (units or {}).get(measure),
+        }
         for account, day, measures in said
         for measure, value in measures.items()
         if value is not None

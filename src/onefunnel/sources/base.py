@@ -28,8 +28,9 @@ class Reject:
 
 
 # Control totals as text: of one account of the vendor or of all (null), of one day or of all days (null), in the contract's
-# name and unit of the measure; `rows` counts records.
-TOTALS = pa.schema([(name, pa.string()) for name in ("part", "day", "measure", "value")])
+# name and unit of the measure; `rows` counts records. `unit`: the vendor rounds each record to so much, so that their sum may
+# be off by it as many times as there are records; null where it does not.
+TOTALS = pa.schema([(name, pa.string()) for name in ("part", "day", "measure", "value", "unit")])
 
 
 @dataclass(frozen=True)
