@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import datetime as dt
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -123,6 +124,12 @@ def salesforce(records: int, *, page_rows: int = 100_000) -> Answering:
     }
     fields: list[str] = []
 
+    @cache
+    def rows(first: int, last: int) -> bytes:
+        line = ",".join(shown.get(name, '""') for name in fields).format
+        lines = [line(n=n, firm=n % 50_000, owner=n % 300, day=n % 28 + 1) for n in range(first, last)]
+        return "\n".join([",".join(f'"{name}"' for name in fields), *lines, ""]).encode()
+
     def said(method: str, target: str, body: bytes) -> Answer:
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -144,11 +151,8 @@ def salesforce(records: int, *, page_rows: int = 100_000) -> Answering:
             return answer({"state": "JobComplete", "numberRecordsProcessed": records})
         first = int(query.get("locator", 0))
         last = min(records, first + page_rows)
-        line = ",".join(shown.get(name, '""') for name in fields).format
-        lines = [line(n=n, firm=n % 50_000, owner=n % 300, day=n % 28 + 1) for n in range(first, last)]
-        text = "\n".join([",".join(f'"{name}"' for name in fields), *lines, ""])
         headers = (("Sforce-Locator", str(last) if last < records else "null"),)
-        return Answer(text.encode(), "text/csv", headers)
+        return Answer(rows(first, last), "text/csv", headers)
 
     return said
 
@@ -165,8 +169,8 @@ def recorded(file: Path) -> Answering:
 class _Connection(asyncio.Protocol):
     """One connection: requests in, answers out, one after the other."""
 
-    def __init__(self, said: Answering, pace: tuple[float, float]) -> None:
-        self.said, self.pace, self.buffer = said, pace, bytearray()
+    def __init__(self, said: Answering, pace: tuple[float, float], journal: list[list[str]]) -> None:
+        self.said, self.pace, self.journal, self.buffer = said, pace, journal, bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -187,7 +191,14 @@ class _Connection(asyncio.Protocol):
         del self.buffer[:whole]
         host, port = self.transport.get_extra_info("sockname")
         here = f"http://{host}:{port}".encode()
-        said = self.said(method, target, body.replace(here, BASE))
+        kind = re.search(r"(?im)^content-type: *(.*?)\r?$", head)
+        if target == "/_pid":
+            said = answer(os.getpid())
+        elif target == "/_journal":
+            said = answer(self.journal)
+        else:
+            self.journal.append([method, target, body.decode(), kind[1] if kind else ""])
+            said = self.said(method, target, body.replace(here, BASE))
         content = said.body.replace(BASE, here) if BASE in said.body[:4096] or BASE in said.body[-4096:] else said.body
         more = "".join(f"{name}: {value}\r\n" for name, value in said.headers)
         status = (
@@ -205,7 +216,8 @@ class _Connection(asyncio.Protocol):
 
 
 async def _serve(said: Answering, pace: tuple[float, float]) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(said, pace), "127.0.0.1", 0)
+    journal: list[list[str]] = []  # what was asked: method, target, body and its type
+    server = await asyncio.get_running_loop().create_server(lambda: _Connection(said, pace, journal), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
