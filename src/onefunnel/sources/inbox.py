@@ -21,7 +21,7 @@ from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.formats import utc_text
 from onefunnel.sources.base import TOTALS as TOTALS_SCHEMA
 from onefunnel.sources.base import Asked, Fetched
-from onefunnel.sources.pages import Field, write_csv_records, write_records
+from onefunnel.sources.pages import Field, rows_of, write_csv_records, write_records
 
 EVERYTHING = "select * from records"
 RECORDS, CELLS, TOTALS, ABOUT = ".records.parquet", ".cells.parquet", ".totals.parquet", ".about.json"
@@ -55,21 +55,21 @@ class Inbox:
 
     def deliver(
         self,
-        records: Mapping[str, Records],
+        records: Mapping[str, Records | Path],
         *,
         covered: pa.Table | None,
-        totals: pa.Table,
+        totals: pa.Table | Callable[[], pa.Table],
         about: dict[str, Any] | Callable[[], dict[str, Any]],
         select: str = EVERYTHING,
     ) -> int:
         """Write one delivery: the records of every cell whose content is not the one that is known.
 
         Args:
-            records: what was fetched, by name; each becomes a relation of texts.
+            records: what was fetched, by name; each becomes a relation of texts, or is one in Parquet files (a pattern).
             covered: the cells that were asked for, by contract column, as text: one of them without a record is empty now.
                 None: only the cells that have records.
             totals: control totals (`base.TOTALS`), all of them in each delivery.
-            about: for the receipt; asked for when the records are there where it is a function.
+            about: for the receipt. This and the totals are asked for when the records are there, where they are functions.
             select: SQL over the named relations that makes the records of the stream. It places texts; what they mean is
                 for staging to say.
 
@@ -78,19 +78,24 @@ class Inbox:
         """
         name = f"{self.asked.as_of:%Y%m%dT%H%M%SZ}"
         kept, changed = self.pages / "kept.parquet", self.pages / "cells.parquet"
-        fetched = {relation: self._write(relation, each) for relation, each in records.items()}
-        everything = self._relation("records")
+        relations = {name: each if isinstance(each, Path) else self._relation(name) for name, each in records.items()}
+        fetched = sum(
+            self._write(each, relations[name]) if isinstance(each, Records) else rows_of(each)
+            for name, each in records.items()
+        )
+        totals = totals() if callable(totals) else totals
+        everything = relations[next(iter(relations))]
         if select != EVERYTHING:
             everything = self.pages / "everything.parquet"
             with scratch(self.folder, BULK_MEMORY) as db:
-                for relation in records:
-                    read = f"read_parquet({literal(self._relation(relation))})"
+                for relation, files in relations.items():
+                    read = f"read_parquet({literal(files)})"
                     db.execute(f"create temp view {identifier(relation)} as select * from {read}")  # noqa: S608
                 db.execute(f"copy ({select}) to {literal(everything)} (format parquet, compression lz4)")
         cells = self._changed(everything, kept, changed, covered)
         about = {
             **(about() if callable(about) else about),
-            "records_fetched": sum(fetched.values()),
+            "records_fetched": fetched,
             "cells_changed": cells,
             "read_from": utc_text(self.asked.last) if self.asked.last else None,
             "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
@@ -109,9 +114,9 @@ class Inbox:
     def _relation(self, name: str) -> Path:
         return self.pages / f"{name}.relation.*.parquet"
 
-    def _write(self, name: str, records: Records) -> int:
+    def _write(self, records: Records, to: Path) -> int:
+        name = to.name.partition(".")[0]
         where = f"{self.asked.where}: {name} of {self.asked.as_of:%Y-%m-%dT%H:%M:%SZ}"
-        to = self._relation(name)
         if records.path is None:
             return write_csv_records(records.pages, records.fields, self.pages, to, where)
         return write_records(records.pages, records.path, records.fields, self.pages, to, where)

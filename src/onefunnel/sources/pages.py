@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -166,6 +167,8 @@ def _write(
     """Write a Parquet file of each batch, of the first where there is none; returns how many records they have."""
     nothing = ", ".join(f"cast(null as varchar) as {identifier(field.name)}" for field in fields)
     rows = number = 0
+    for older in to.parent.glob(to.name):
+        older.unlink()
     with scratch(work, BULK_MEMORY) as db:
         for number, batch in enumerate(chain(batches, [()])):
             if number and not batch:
@@ -182,6 +185,20 @@ def _write(
                 ) from error
             rows += pq.ParquetFile(part).metadata.num_rows
     return rows
+
+
+def rows_of(files: Path) -> int:
+    """How many records Parquet files have."""
+    return sum(int(pq.ParquetFile(file).metadata.num_rows) for file in files.parent.glob(files.name))
+
+
+def ahead(pages: Iterator[Path]) -> Iterator[Path]:
+    """The same pages, each of them fetched while the one before it is read."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, pages, None)
+        while (page := following.result()) is not None:
+            following = pool.submit(next, pages, None)
+            yield page
 
 
 def _batches(pages: Iterable[Path]) -> Iterator[list[Path]]:
