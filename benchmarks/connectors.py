@@ -4,7 +4,8 @@ What a connector asks its vendor in the first fetch of one large stream is recor
 of Google Ads and of Salesforce are made on the spot, `answers`). Then a process of its own answers again, from memory: once
 as fast as it can, and once like a vendor that is far away (`FAR`). In turn, `RUNS` times:
 
-* bare: an httpx client that sends the same requests, as many at a time as the connector does, and throws the bodies away
+* bare: an httpx client that sends the same requests, as many at a time as the connector does, and throws the bodies away; a
+  page that is named by the one before it comes after it
 * connector: `fetch` of the stream, to the delivered Parquet
 
 The ratio is bare / connector, of the medians: 1 is a connector that costs nothing beside the network.
@@ -48,6 +49,7 @@ MEASURED: dict[str, tuple[str, float | None, int]] = {
     "salesforce": ("leads", None, 1),
     "hubspot": ("contacts", 3.0, 1),
 }
+CURSORS = ("after=", "locator=", "pageToken=")  # in the address of a page that another one named
 Request = tuple[str, str, bytes, str]  # method, target, body, its type
 
 
@@ -111,8 +113,18 @@ def _download(base: str, requests: list[Request], at_once: int) -> tuple[int, fl
                 return sum(map(len, response.iter_bytes()))
 
         with ThreadPoolExecutor(at_once) as pool:
-            size = sum(pool.map(one, requests))
+            size = sum(pool.map(lambda chain: sum(map(one, chain)), _chains(requests)))
     return size, perf_counter() - began
+
+
+def _chains(requests: list[Request]) -> list[list[Request]]:
+    """Requests of which each names the next one; most are alone."""
+    paged = {target.partition("?")[0] for _, target, _, _ in requests if any(name in target for name in CURSORS)}
+    chains: dict[object, list[Request]] = {}
+    for request in requests:
+        path = request[1].partition("?")[0]
+        chains.setdefault(path if path in paged else request, []).append(request)
+    return list(chains.values())
 
 
 @contextmanager

@@ -336,7 +336,7 @@ class MetaAds:
 
         def save(path: str, params: Mapping[str, Any] | None) -> Any:
             page = stem.with_name(f"{stem.name}-{len(pages):05d}.json")
-            body = self.api.page("GET", path, page, params=params)
+            body = self.api.page("GET", path, page, without="data", params=params)
             page.write_bytes(page.read_bytes().replace(self.token.encode(), b""))
             pages.append(page)
             return body

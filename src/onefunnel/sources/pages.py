@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -185,6 +186,12 @@ def _write(
                 ) from error
             rows += pq.ParquetFile(part).metadata.num_rows
     return rows
+
+
+def said_of(page: Path, records: str, columns: str) -> tuple[Any, ...]:
+    """One row of what SQL says of the records of a page; each is JSON, and its name is `record`."""
+    with scratch(page.parent) as db:
+        return tuple(db.execute(f"select {columns} from ({_records([page], records)})").fetchall()[0])  # noqa: S608
 
 
 def rows_of(files: Path) -> int:
