@@ -43,9 +43,9 @@ FAR = ("--seconds-per-answer", "0.1", "--bytes-per-second", "12500000")  # of ea
 # Vendor: stream, size of the company (None: made on the spot), how many requests the connector has under way.
 MEASURED: dict[str, tuple[str, float | None, int]] = {
     "google_ads": ("performance_daily", None, 4),
-    "meta_ads": ("performance_daily", 60.0, 4),
-    "linkedin_ads": ("performance_daily", 60.0, 4),
-    "microsoft_ads": ("performance_daily", 60.0, 4),
+    "meta_ads": ("performance_daily", 40.0, 4),
+    "linkedin_ads": ("performance_daily", 40.0, 4),
+    "microsoft_ads": ("performance_daily", 40.0, 4),
     "salesforce": ("leads", None, 1),
     "hubspot": ("contacts", 3.0, 1),
 }
