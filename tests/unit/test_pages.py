@@ -25,6 +25,15 @@ def test_numbers_that_are_no_integers_become_their_own_text_and_nothing_else_cha
     assert json.loads(quoted_reals(text.encode())) == json.loads(text, parse_float=str)
 
 
+@given(DOCUMENTS, st.integers(1, 40))
+def test_in_blocks_the_same(document, size):
+    text = json.dumps(document).encode()
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr("onefunnel.sources.pages._BLOCK_BYTES", size)
+        in_blocks = quoted_reals(text)
+    assert in_blocks == quoted_reals(text)
+
+
 def pages(folder: Path, *texts: str) -> list[Path]:
     found = []
     for number, text in enumerate(texts):

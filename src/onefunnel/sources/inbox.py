@@ -128,8 +128,8 @@ class Inbox:
         columns = ", ".join(f"records.{identifier(there)} as {identifier(name)}" for name, there in self.cell.items())
         same = " and ".join(f"records.{identifier(there)} = {identifier(name)}" for name, there in self.cell.items())
         none = pa.table({name: pa.array([], pa.string()) for name in (*self.cell, "content_hash")})
-        # Sums of the records' hashes: the same in any order, and of no size.
-        hashed = "md5(concat_ws(':', count(*), sum(md5_number_lower(text)), sum(md5_number_upper(text))))"
+        # The sum of the records' hashes (96 bits of each) is the same in any order, and of no size.
+        hashed = "md5(concat_ws(':', count(*), sum((md5_number(text) >> 32)::hugeint)))"
         with scratch(self.folder, BULK_MEMORY) as db:
             db.register("covered", none if covered is None else covered)
             db.register("known", none if self.asked.known is None else self.asked.known)
