@@ -234,8 +234,11 @@ class GoogleAds:
         """What Google says an account spent on a day, by a query that knows no campaigns."""
         selected = "segments.date, metrics.cost_micros, metrics.impressions, metrics.clicks"
         rows: list[dict[str, str]] = []
-        for account, days in spans.items():
-            for row in self._query(account.id, f"SELECT {selected} FROM customer WHERE {_between(*days)}"):
+        queries = [f"SELECT {selected} FROM customer WHERE {_between(*days)}" for days in spans.values()]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(self._query, (account.id for account in spans), queries))
+        for account, said_of_account in zip(spans, found, strict=True):
+            for row in said_of_account:
                 metrics = row["metrics"]
                 said = {
                     "spend_amount": format(Decimal(metrics.get("costMicros", "0")).scaleb(-6), "f"),
@@ -268,7 +271,8 @@ class GoogleAds:
                     self.where,
                     "link the account to the manager account, or correct `accounts` in pipeline.yml",
                 )
-            self._accounts = [self._account(found[a]) for a in sorted(self.wanted or found)]
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                self._accounts = list(pool.map(self._account, (found[a] for a in sorted(self.wanted or found))))
         return self._accounts
 
     def _account(self, client: Mapping[str, str]) -> _Account:
