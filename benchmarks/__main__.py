@@ -1,6 +1,6 @@
 """The run at several sizes: what each step costs, and what landing and build cost against DuckDB reading the same bytes.
 
-    python -m benchmarks [--scales 1,10,100] [--runs 3] [--out var/bench]
+    python -m benchmarks [--scales 1,10,100] [--connectors google_ads,…] [--runs 3] [--out var/bench]
 
 Each step is measured as a process of its own (wall seconds, CPU seconds of it and its children, peak memory of the largest).
 The yardsticks run in turn with the work (A B A B …):
@@ -8,6 +8,8 @@ The yardsticks run in turn with the work (A B A B …):
 * landing: `onefunnel extract` against DuckDB reading the same CSV files, typed text to Parquet, declared, no sniffing
 * build:   the SQL of the models (dbt's own time per node, summed) against DuckDB reading the landed Parquet and summing it
 * dbt:     the build's CPU time that is not SQL, per node
+
+* connectors: fetching a stream against a bare client that downloads the same answers (`connectors`)
 
 CPU seconds are the steady figure on a shared machine; wall seconds are shown beside them.
 """
@@ -28,6 +30,9 @@ from pathlib import Path
 from time import perf_counter
 
 import duckdb
+
+from benchmarks.connectors import MEASURED
+from benchmarks.connectors import measure as connector
 
 STEPS = (("extract",), ("check", "raw"), ("build",), ("seal",), ("check", "marts"), ("publish",), ("report",))
 
@@ -192,26 +197,33 @@ def main() -> None:
     parser.add_argument(
         "--scales", default="1,10,100", help="sizes of the sandbox company; 1 is about 4,300 rows of spend"
     )
+    parser.add_argument("--connectors", default=",".join(MEASURED), help="those that are measured; may be empty")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("var/bench"))
     chosen = parser.parse_args()
     steps: list[dict[str, object]] = []
     ratios: list[dict[str, object]] = []
-    for scale in (float(s) for s in chosen.scales.split(",")):
+    for scale in (float(s) for s in chosen.scales.split(",") if s):
         print(f"scale {scale:g} …", file=sys.stderr, flush=True)
         table, ratio = measure(scale, chosen.runs)
         steps += table
         ratios.append(ratio)
+    fetched: list[dict[str, object]] = []
+    for vendor in filter(None, chosen.connectors.split(",")):
+        print(f"{vendor} …", file=sys.stderr, flush=True)
+        fetched += connector(vendor, chosen.runs)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("steps", steps), ("ratios", ratios)):
+    tables = {name: rows for name, rows in (("steps", steps), ("ratios", ratios), ("connectors", fetched)) if rows}
+    for name, rows in tables.items():
         with (chosen.out / f"{name}.csv").open("w", newline="") as handle:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__}\n"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__},"
+        f" load {os.getloadavg()[0]:.1f}\n"
     )
-    print(_markdown(steps) + "\n\n" + _markdown(ratios))
+    print("\n\n".join(map(_markdown, tables.values())))
 
 
 if __name__ == "__main__":

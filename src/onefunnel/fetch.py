@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import pyarrow as pa
 
-from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.errors import EnvironmentNotReady
 from onefunnel.landing import read_receipt
 from onefunnel.ledger import Ledger, Load, Run
@@ -117,6 +117,6 @@ def known_cells(paths: Paths, accepted: Sequence[Load], stream: Stream) -> pa.Ta
         f"select {listed}, content_hash, {seq} as seq from read_parquet({literal(path)})"  # noqa: S608
         for seq, path in parts
     )
-    with scratch(paths.home) as db:
+    with scratch(paths.home, BULK_MEMORY) as db:
         newest = f"select {listed}, arg_max(content_hash, seq) as content_hash from ({read}) group by {listed}"  # noqa: S608
         return db.sql(newest).to_arrow_table()

@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from onefunnel import __version__
-from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.errors import EnvironmentNotReady, StepFailed
 from onefunnel.formats import canonical_json, utc_now, utc_text
 from onefunnel.settings import FILES, FORMAT_TOKENS, NUMERIC_TYPES, Column, Contract, Stream, zone
@@ -36,7 +37,9 @@ from onefunnel.sources.base import ReadableFile
 
 CONTRACT_VERSION = "1"
 TOKEN_KEY_VARIABLE = "ONEFUNNEL_TOKEN_KEY"  # noqa: S105 (the name of the variable, not its value)
+TOKENS_KEPT = 20_000
 MAX_LINE_BYTES = 64 * 1024 * 1024
+_NULL = "cast(null as varchar)"
 DECIMALS = {"amount": 6, "number": 6, "rate": 9, "integer": 0}
 _CONTROL = pa.decimal128(38, 9)
 _WIDE = Context(prec=76)  # the default context would round sums of more than 28 digits
@@ -99,13 +102,13 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
     extracted_at = utc_now()
     undeclared = sorted({c for f in files for c in _check_header(plan, f)})
     key = _token_key(plan)
-    with scratch(work) as db:
-        landed = _write_records(db, plan, files, out, extracted_at, key)
+    # A line of CSV may be as long as the memory that is enough for anything else.
+    with scratch(work, None if any(f.is_csv for f in files) else BULK_MEMORY) as db:
+        landed = _write_records(db, plan, files, out, extracted_at, key, work)
         personal = _write_personal(db, plan, files, out)
-    control = _Control(plan)
-    for file in files:
-        control.add(file)
-    control.write(out / "covers.parquet")
+    with _Control(plan, out / "covers.parquet") as control:
+        for file in files:
+            control.add(file)
     rejected = _write_rejects(plan, files, out)
     if landed != control.rows:
         raise StepFailed(
@@ -133,7 +136,7 @@ def write_load(plan: LoadPlan, files: Sequence[ReadableFile], work: Path, target
         "schema_fingerprint": hashlib.sha256(canonical_json([list(f.header) for f in files]).encode()).hexdigest(),
         "content_fingerprint": plan.fingerprint,
         "token_key_id": _key_id(key) if key else None,
-        "covers": control.covers(),
+        "covers": control.covers(out / "covers.parquet"),
         "rows": {"extracted": landed + rejected, "landed": landed, "rejected": rejected},
         "control": {"rows": control.rows, "columns": control.columns()},
         "files": [
@@ -301,11 +304,13 @@ def _write_records(
     out: Path,
     extracted_at: str,
     key: bytes | None,
+    work: Path,
 ) -> int:
     selects = []
     for file in files:
         if file.records == 0:
             continue
+        tokens = _write_tokens(db, plan, file, key, work)
         columns = [
             literal(plan.source),
             literal(plan.stream_name),
@@ -321,12 +326,15 @@ def _write_records(
             column = plan.stream.columns.get(name)
             raw = _raw(column, file, plan.stream)
             if spec.personal:
-                columns.append(_token_expression(db, name, raw, file, plan, key, joins))
+                columns.append(f"tokens.{identifier(name)}" if tokens and name in plan.stream.columns else _NULL)
                 continue
             columns.append(raw)
             if spec.type == "timestamp":
                 columns.append(_utc_expression(db, name, column, raw, file, plan, joins))
-        selects.append(f"select {', '.join(columns)} from {_relation(file, plan.stream)} as f {' '.join(joins)}")
+        beside = f"positional join read_parquet({literal(tokens)}) as tokens" if tokens else ""
+        selects.append(
+            f"select {', '.join(columns)} from {_relation(file, plan.stream)} as f {beside} {' '.join(joins)}"
+        )
     names = _record_columns(plan.contract)
     typed = ", ".join(
         f"cast(null as {'int' if n == '_file_seq' else 'bigint' if n == '_line' else 'varchar'}) as {n}" for n in names
@@ -365,7 +373,7 @@ def _raw(column: Column | None, file: ReadableFile, stream: Stream) -> str:
     if column is not None and column.value is not None:
         return literal(column.value)
     if column is None or not set(column.parts) <= set(file.header):
-        return "cast(null as varchar)"
+        return _NULL
     parts = [f"c{file.header.index(name)}" for name in column.parts]
     if len(parts) == 1:
         return parts[0]
@@ -387,7 +395,7 @@ def _utc_expression(
     """UTC text of a local timestamp. The offset comes from the IANA database for each quarter hour that occurs,
     so that a repeated hour follows the declared fold on every engine; a local time that never was gives null."""
     if column is None:
-        return "cast(null as varchar)"
+        return _NULL
     if column.unit == "micros":
         whole = f"case when regexp_full_match({raw}, '{_MICROS}') then try_cast({raw} as bigint) end"
         return f"strftime(make_timestamp({whole}), '%Y-%m-%d %H:%M:%S.%f')"
@@ -453,35 +461,31 @@ def _key_id(key: bytes) -> str:
 def token(key: bytes, value: str) -> str:
     """The keyed token of a personal value: HMAC-SHA256 over the trimmed, case-folded, NFKC form."""
     normal = unicodedata.normalize("NFKC", value).strip().casefold()
-    return hmac.new(key, normal.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, normal.encode(), "sha256").hex()
 
 
-def _token_expression(
-    db: duckdb.DuckDBPyConnection,
-    name: str,
-    raw: str,
-    file: ReadableFile,
-    plan: LoadPlan,
-    key: bytes | None,
-    joins: list[str],
-) -> str:
-    if key is None or raw.startswith("cast(null"):
-        return "cast(null as varchar)"
-    table = f"tokens_{file.seq}_{name}"
-    values = [
-        v
-        for (v,) in db.execute(f"select distinct {raw} from {_relation(file, plan.stream)} as f").fetchall()
-        if v is not None
-    ]
-    present = [v for v in values if v not in plan.stream.dialect.null_words and v.strip()]
-    db.register(
-        table,
-        pa.table(
-            {"raw": pa.array(present, pa.string()), "token": pa.array([token(key, v) for v in present], pa.string())}
-        ),
-    )
-    joins.append(f"left join {table} on {table}.raw = {raw}")
-    return f"{table}.token"
+def _write_tokens(
+    db: duckdb.DuckDBPyConnection, plan: LoadPlan, file: ReadableFile, key: bytes | None, work: Path
+) -> Path | None:
+    """The tokens of a file's personal columns, record by record in its order; None where it has none."""
+    names = [n for n, spec in plan.contract.columns.items() if spec.personal and n in plan.stream.columns]
+    if key is None or not names:
+        return None
+    # Not more than are seen again soon: most values of a list of people stand there once.
+    known = lru_cache(TOKENS_KEPT)(partial(token, key))
+    nulls = set(plan.stream.dialect.null_words)
+
+    def of(value: str | None) -> str | None:
+        return None if value is None or value in nulls or not value.strip() else known(value)
+
+    path = work / f"{file.seq:06d}.tokens.parquet"
+    raw = ", ".join(f"{_raw(plan.stream.columns[n], file, plan.stream)} as {identifier(n)}" for n in names)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    with pq.ParquetWriter(path, schema, compression="lz4") as writer:
+        for batch in db.sql(f"select {raw} from {_relation(file, plan.stream)} as f").to_arrow_reader(TOKENS_KEPT):
+            columns = [pa.array(map(of, batch[name].to_pylist()), pa.string()) for name in names]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    return path
 
 
 def _write_personal(db: duckdb.DuckDBPyConnection, plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> bool:
@@ -546,7 +550,10 @@ def _write_fetched(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> 
     fetched = [f.fetched for f in files if f.fetched]
     if not fetched:
         return []
-    pq.write_table(pa.concat_tables([f.cells for f in fetched]), out / "cells.parquet", compression="zstd")
+    with pq.ParquetWriter(out / "cells.parquet", pq.read_schema(fetched[0].cells_file), compression="zstd") as writer:
+        for each in fetched:
+            for batch in pq.ParquetFile(each.cells_file).iter_batches():
+                writer.write_batch(batch)
     totals = fetched[-1].totals
     for name, value in (("_source", plan.source), ("_stream", plan.stream_name), ("_load_id", plan.load_id)):
         totals = totals.append_column(name, pa.array([value] * totals.num_rows, pa.string()))
@@ -559,8 +566,8 @@ def _write_fetched(plan: LoadPlan, files: Sequence[ReadableFile], out: Path) -> 
 
 def file_dates(plan: LoadPlan, file: ReadableFile) -> tuple[str, str] | None:
     """First and last date in a file, ISO; None when it has no date column."""
-    control = _Control(plan)
-    control.add(file)
+    with _Control(plan) as control:
+        control.add(file)
     found = [(p["min"], p["max"]) for n, p in control.profile.items() if n in control.dates and p["min"] is not None]
     return (str(min(a for a, _ in found)), str(max(b for _, b in found))) if found else None
 
@@ -572,7 +579,7 @@ class _Control:
     all values get their meaning, in staging. Without it an error in one currency could hide one in another.
     """
 
-    def __init__(self, plan: LoadPlan) -> None:
+    def __init__(self, plan: LoadPlan, path: Path | None = None) -> None:
         self.plan = plan
         self.rows = 0
         stream = plan.stream
@@ -581,7 +588,6 @@ class _Control:
         self.dates = [n for n in plan.contract.columns_of("date") if n in stream.columns]
         currencies = [n for n in plan.contract.columns_of("currency") if n in stream.columns]
         self.currency = currencies[0] if currencies and plan.contract.columns_of("amount") else None
-        self.parts: list[pa.Table] = []
         self.profile: dict[str, dict[str, Any]] = {
             n: {
                 "type": plan.contract.columns[n].type,
@@ -596,6 +602,25 @@ class _Control:
             if n in stream.columns and not plan.contract.columns[n].personal
         }
 
+        nothing = ReadableFile(0, "", "", 0, "", Path(), None, (), 0)
+        names = (*self.cell, "control_currency")
+        self.empty = self._covers_table(
+            nothing, {n: pa.array([], pa.string()) for n in names}, pa.array([], pa.int64()), 0
+        )
+        self.writer = pq.ParquetWriter(path, self.empty.schema, compression="zstd") if path else None
+
+    def __enter__(self) -> _Control:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer:
+            self.writer.close()
+
+    def _write(self, part: pa.Table) -> None:
+        """Append to covers.parquet: a row per file, cell and currency (what spans read blocks has several; they add up)."""
+        if self.writer:
+            self.writer.write_table(part.cast(self.empty.schema))
+
     def add(self, file: ReadableFile) -> None:
         """Read one file a second time and add its totals."""
         empty = True
@@ -604,13 +629,13 @@ class _Control:
                 empty = False
                 self._add_batch(file, batch)
         if file.fetched:
-            emptied = file.fetched.cells.filter(pc.equal(file.fetched.cells["content_hash"], ""))
+            emptied = file.fetched.emptied
             count = emptied.num_rows
             groups = {**{n: emptied[n] for n in self.cell}, "control_currency": pa.nulls(count, pa.string())}
-            self.parts.append(self._covers_table(file, groups, pa.array([0] * count, pa.int64()), count))
+            self._write(self._covers_table(file, groups, pa.repeat(pa.scalar(0, pa.int64()), count), count))
         if empty and self.plan.stream.replaces == "file":
             no_currency = {"control_currency": pa.nulls(1, pa.string())}
-            self.parts.append(self._covers_table(file, no_currency, pa.array([0], pa.int64()), 1))
+            self._write(self._covers_table(file, no_currency, pa.array([0], pa.int64()), 1))
 
     def _batches(self, file: ReadableFile) -> Iterator[pa.Table]:
         stream = self.plan.stream
@@ -647,7 +672,7 @@ class _Control:
     def _text(self, table: pa.Table, name: str) -> pa.ChunkedArray:
         column = self.plan.stream.columns[name]
         if column.value is not None:
-            return pa.chunked_array([pa.array([column.value] * table.num_rows, pa.string())])
+            return pa.chunked_array([pa.repeat(column.value, table.num_rows)])
         if not set(column.parts) <= set(table.column_names):
             return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
         parts = [table[part].cast(pa.string()) for part in column.parts]
@@ -685,11 +710,11 @@ class _Control:
             if valid and profile["type"] == "boolean":  # how many are true
                 profile["sum"] = (profile["sum"] or 0) + pc.sum(typed).as_py()
         groups = {**{f"cell_{n}": self._text(table, n) for n in self.cell}, "control_currency": self._currency(table)}
-        frame = pa.table({**groups, **values, "one": pa.array([1] * table.num_rows, pa.int64())})
+        frame = pa.table({**groups, **values, "one": pa.repeat(pa.scalar(1, pa.int64()), table.num_rows)})
         grouped = frame.group_by(list(groups)).aggregate(
             [("one", "sum"), *[(m, "sum") for m in self.measures], *[(m, "count") for m in self.measures]]
         )
-        self.parts.append(
+        self._write(
             self._covers_table(
                 file,
                 {name.removeprefix("cell_"): grouped[name] for name in groups},
@@ -772,38 +797,34 @@ class _Control:
     ) -> pa.Table:
         plan = self.plan
         columns: dict[str, Any] = {
-            "_source": pa.array([plan.source] * count, pa.string()),
-            "_stream": pa.array([plan.stream_name] * count, pa.string()),
-            "_load_id": pa.array([plan.load_id] * count, pa.string()),
-            "_file_seq": pa.array([file.seq] * count, pa.int32()),
-            "_file": pa.array([file.path] * count, pa.string()),
+            "_source": pa.repeat(plan.source, count),
+            "_stream": pa.repeat(plan.stream_name, count),
+            "_load_id": pa.repeat(plan.load_id, count),
+            "_file_seq": pa.repeat(pa.scalar(file.seq, pa.int32()), count),
+            "_file": pa.repeat(file.path, count),
             **groups,
             "control_rows": rows,
         }
         for name in plan.contract.columns:
             if plan.contract.columns[name].type in NUMERIC_TYPES:
-                total, valid = (sums or {}).get(name, (pa.nulls(count, _CONTROL), pa.array([0] * count, pa.int64())))
+                total, valid = (sums or {}).get(
+                    name, (pa.nulls(count, _CONTROL), pa.repeat(pa.scalar(0, pa.int64()), count))
+                )
                 columns[f"control_{name}"] = total.cast(_CONTROL)
                 columns[f"control_{name}_valid"] = valid.cast(pa.int64())
         return pa.table(columns)
 
-    def write(self, path: Path) -> None:
-        """Write covers.parquet: one row per file, cell and currency (what spans read blocks has several rows; they add up)."""
-        empty = self._covers_table(
-            ReadableFile(0, "", "", 0, "", Path(), None, (), 0),
-            {n: pa.array([], pa.string()) for n in (*self.cell, "control_currency")},
-            pa.array([], pa.int64()),
-            0,
-        )
-        self.table = pa.concat_tables([empty, *self.parts])
-        pq.write_table(self.table, path, compression="zstd")
-
-    def covers(self) -> dict[str, Any]:
+    def covers(self, path: Path) -> dict[str, Any]:
         """What the load covers, in short."""
         dates = self.dates[0] if self.dates else None
         profile = self.profile.get(dates or "", {})
-        cells = self.table.select(["_file", *self.cell]).group_by(["_file", *self.cell]).aggregate([]).num_rows
-        distinct = len(pc.unique(self.table[dates])) if dates in self.cell else None
+        named = ", ".join(map(identifier, ("_file", *self.cell)))
+        with scratch(path.parents[1], BULK_MEMORY) as db:
+            read = f"read_parquet({literal(path)})"
+            cells = db.execute(f"select count(*) from (select distinct {named} from {read})").fetchall()[0][0]
+            distinct = None
+            if dates in self.cell:
+                distinct = db.execute(f"select count(distinct {identifier(dates)}) from {read}").fetchall()[0][0]
         return {
             "mode": self.plan.stream.replaces,
             "columns": list(self.cell),

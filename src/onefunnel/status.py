@@ -260,7 +260,7 @@ def _totals(warehouse: Path) -> dict[tuple[str, str], str]:
         return {}
     with duckdb.connect(str(warehouse), read_only=True) as db:
         found = db.execute(
-            "select source_system, stream, count(*), count(*) filter (difference <> 0) from metadata.source_totals group by all"
+            "select source_system, stream, count(*), count(*) filter (abs(difference) > tolerance) from metadata.source_totals group by all"
         ).fetchall()
     return {
         (source, stream): f"{n:,} agree" if not off else f"{off:,} of {n:,} differ" for source, stream, n, off in found

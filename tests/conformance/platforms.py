@@ -161,7 +161,7 @@ PLATFORMS = (
         token="/token",
         spoiled={
             "too_many": refused(429, google("RESOURCE_TEMPORARILY_EXHAUSTED", "wait", "quotaError"), ""),
-            "quota": refused(429, google("RESOURCE_EXHAUSTED", "Too many", "quotaError"), "Run again tomorrow", EnvironmentNotReady),
+            "quota": refused(429, google("RESOURCE_EXHAUSTED", "Too many", "quotaError"), "counted over 24 hours", EnvironmentNotReady),
             "forbidden": refused(403, google("USER_PERMISSION_DENIED", "no", "authorizationError"), "read access"),
             "lost_field": refused(400, google("UNRECOGNIZED_FIELD", "Unrecognized field metrics.clicks"), "metrics.clicks"),
             "sunset": refused(400, google("UNSUPPORTED_VERSION", "Version v26 is deprecated.", "requestError"), "v26(?s:.)*Upgrade"),

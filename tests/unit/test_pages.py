@@ -31,6 +31,15 @@ def test_half_a_character_is_the_replacement_character_and_nothing_else_changes(
     assert json.loads(whole_characters(json.dumps(text).encode())) == whole
 
 
+@given(DOCUMENTS, st.integers(1, 40))
+def test_in_blocks_the_same(document, size):
+    text = json.dumps(document).encode()
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr("onefunnel.sources.pages._BLOCK_BYTES", size)
+        in_blocks = quoted_reals(text)
+    assert in_blocks == quoted_reals(text)
+
+
 def pages(folder: Path, *texts: str) -> list[Path]:
     found = []
     for number, text in enumerate(texts):
@@ -42,9 +51,9 @@ def pages(folder: Path, *texts: str) -> list[Path]:
 def records(
     tmp_path: Path, given_pages: list[Path], *fields: Field, at: str = "$.records[*]"
 ) -> list[dict[str, object]]:
-    out = tmp_path / "out.parquet"
+    out = tmp_path / "out.*.parquet"
     count = write_records(given_pages, at, fields, tmp_path, out, "source crm, stream deals")
-    rows = pq.read_table(out).to_pylist()
+    rows = [row for part in sorted(tmp_path.glob(out.name)) for row in pq.read_table(part).to_pylist()]
     assert len(rows) == count
     return rows
 

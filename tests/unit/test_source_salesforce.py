@@ -375,7 +375,8 @@ def rows_of(stream: str, **pages: list[Row]) -> list[Row]:
             rows = pages.get(sobject.name, [])
             empty = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in sobject.fields}
             db.register(f"raw_{sobject.name}", pa.table(empty))
-            parts.append(f'"{sobject.name}" as ({texts(sobject, f"raw_{sobject.name}", sobject.fields, None)})')
+            select = texts(sobject, f"raw_{sobject.name}", sobject.fields, None, doubled=True)
+            parts.append(f'"{sobject.name}" as ({select})')
         found: list[Row] = db.sql(f"with {', '.join(parts)} {STREAMS[stream].select}").to_arrow_table().to_pylist()
         return found
 

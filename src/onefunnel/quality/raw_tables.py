@@ -51,7 +51,7 @@ OPTIONAL_PARTS = {
     "load_covers": "_source varchar, _stream varchar, _load_id varchar, _file_seq integer, _file varchar, "
     "control_rows bigint",
     "load_cells": "ad_account_id varchar, spend_date varchar, content_hash varchar",
-    "load_totals": "part varchar, day varchar, measure varchar, value varchar",
+    "load_totals": "part varchar, day varchar, measure varchar, value varchar, unit varchar",
 }
 _TOTALS = (
     "column_name varchar, type varchar, rows bigint, valid bigint, invalid bigint, null_rows bigint, "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TypeVar, cast
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
@@ -107,10 +107,22 @@ def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
     return pa.table({"ad_account_id": [a for a, _ in listed], "spend_date": [d for _, d in listed]})
 
 
-def totals(said: Iterable[tuple[str, str, Mapping[str, str | None]]]) -> pa.Table:
-    """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid."""
+def totals(
+    said: Iterable[tuple[str, str, Mapping[str, str | None]]], units: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid.
+
+    Args:
+        units: of the measures that the vendor rounds in each record, what to.
+    """
     rows = [
-        {"part": account, "day": day, "measure": measure, "value": _plain(value, f"control total of {account}, {day}")}
+        {
+            "part": account,
+            "day": day,
+            "measure": measure,
+            "value": _plain(value, f"control total of {account}, {day}"),
+            "unit": (units or {}).get(measure),
+        }
         for account, day, measures in said
         for measure, value in measures.items()
         if value is not None
@@ -129,26 +141,26 @@ def _plain(value: str, where: str) -> str:
         ) from None
 
 
-def some_at_once(do: Callable[[Thing], Made], things: Iterable[Thing], most: int) -> list[Made]:
-    """Do things, at most so many at once; what was made, in the order of the things.
+def some_at_once(do: Callable[[Thing], Made], things: Iterable[Thing], most: int) -> Iterator[Made]:
+    """Do things, at most so many at once; what was made, in the order of the things and each as soon as it is there.
 
     Raises what the first failure raised; then nothing further is begun.
     """
     errors: list[Exception] = []
 
-    def unless_failed(thing: Thing) -> Made | None:
+    def unless_failed(thing: Thing) -> list[Made]:
         if not errors:
             try:
-                return do(thing)
+                return [do(thing)]
             except Exception as error:
                 errors.append(error)
-        return None
+        return []
 
     with ThreadPoolExecutor(most) as pool:
-        made = list(pool.map(unless_failed, things))
+        for made in pool.map(unless_failed, things):
+            yield from made
     if errors:
         raise errors[0]
-    return cast(list[Made], made)
 
 
 def about(spans: Mapping[AdAccount, Days], usage: Usage) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 class RecordError(Exception):
@@ -27,8 +28,9 @@ class Reject:
 
 
 # Control totals as text: of one account of the vendor or of all (null), of one day or of all days (null), in the contract's
-# name and unit of the measure; `rows` counts records.
-TOTALS = pa.schema([(name, pa.string()) for name in ("part", "day", "measure", "value")])
+# name and unit of the measure; `rows` counts records. `unit`: the vendor rounds each record to so much, so that their sum may
+# be off by it as many times as there are records; null where it does not.
+TOTALS = pa.schema([(name, pa.string()) for name in ("part", "day", "measure", "value", "unit")])
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,25 @@ class Fetched:
     """What a connector leaves beside the records of a delivery.
 
     Attributes:
-        cells: the cells that the delivery stands for, those without a record included, each with the hash of its records
-            (empty where it has none): the contract's columns of the cell as text, and `content_hash`.
+        cells_file: Parquet file of the cells that the delivery stands for, those without a record included, each with the
+            hash of its records (empty where it has none): the contract's columns of the cell as text, and `content_hash`.
         totals: control totals by a call of its own, shaped as `TOTALS`.
         about: how it was fetched, for the receipt: what was asked for, requests, limits.
     """
 
-    cells: pa.Table
+    cells_file: Path
     totals: pa.Table
     about: dict[str, Any]
+
+    @property
+    def cells(self) -> pa.Table:
+        """The cells, all of them."""
+        return pq.read_table(self.cells_file)
+
+    @property
+    def emptied(self) -> pa.Table:
+        """The cells without a record."""
+        return pq.read_table(self.cells_file, filters=[("content_hash", "=", "")])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -166,7 +166,7 @@ class GoogleAds:
             {"records": Records(pages, fields, "$[*].results[*]")},
             covered=None,
             totals=TOTALS.empty_table(),
-            about={"requests": self.api.usage.requests},
+            about=lambda: {"requests": self.api.usage.requests},
         )
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, resource: str, names: Sequence[str]) -> None:
@@ -218,8 +218,8 @@ class GoogleAds:
             select=select,
             covered=_days(spans),
             # Shopping has no groups and no ads: only campaigns hold all that an account spent.
-            totals=self._totals(spans) if resource == "campaign" else TOTALS.empty_table(),
-            about={
+            totals=lambda: self._totals(spans) if resource == "campaign" else TOTALS.empty_table(),
+            about=lambda: {
                 "first_day": str(min(first for first, _ in spans.values())),
                 "last_day": str(max(last for _, last in spans.values())),
                 "accounts": len(accounts),
@@ -232,8 +232,12 @@ class GoogleAds:
         """What Google says an account spent on a day, by a query that knows no campaigns."""
         selected = "segments.date, metrics.cost_micros, metrics.impressions, metrics.clicks"
         rows: list[dict[str, str]] = []
-        for account, days in spans.items():
-            for row in self._query(account.id, f"SELECT {selected} FROM customer WHERE {_between(*days)}"):
+        queries = [
+            (account.id, f"SELECT {selected} FROM customer WHERE {_between(*days)}") for account, days in spans.items()
+        ]
+        found = some_at_once(lambda asked: self._query(*asked), queries, AT_ONCE)
+        for account, said_of_account in zip(spans, found, strict=True):
+            for row in said_of_account:
                 metrics = row["metrics"]
                 said = {
                     "spend_amount": format(Decimal(metrics.get("costMicros", "0")).scaleb(-6), "f"),
@@ -266,7 +270,8 @@ class GoogleAds:
                     self.where,
                     "link the account to the manager account, or correct `accounts` in pipeline.yml",
                 )
-            self._accounts = [self._account(found[a]) for a in sorted(self.wanted or found)]
+            wanted = [found[account] for account in sorted(self.wanted or found)]
+            self._accounts = list(some_at_once(self._account, wanted, AT_ONCE))
         return self._accounts
 
     def _account(self, client: Mapping[str, str]) -> _Account:
@@ -293,8 +298,8 @@ class GoogleAds:
             )
         return [row for batch in batches for row in batch.get("results", ())]
 
-    def _pages(self, inbox: Inbox, name: str, queries: Iterable[tuple[_Account, str]]) -> list[Path]:
-        """Save the answers of queries, some at a time; in the order of the queries."""
+    def _pages(self, inbox: Inbox, name: str, queries: Iterable[tuple[_Account, str]]) -> Iterator[Path]:
+        """Save the answers of queries, some at a time; in the order of the queries, each as soon as it is there."""
 
         def save(numbered: tuple[int, tuple[_Account, str]]) -> Path:
             number, (account, query) = numbered
@@ -343,12 +348,13 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     failures = [e for d in error.get("details", ()) for e in d.get("errors", ())]
     codes = {code for failure in failures for code in failure.get("errorCode", {}).values()}
     said = "; ".join(str(failure.get("message", "")) for failure in failures) or str(error.get("message", ""))
-    if "RESOURCE_TEMPORARILY_EXHAUSTED" in codes or response.status_code in (500, 503, 504):
+    waits = {"RESOURCE_TEMPORARILY_EXHAUSTED", "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION"}
+    if waits & codes or response.status_code in (500, 503, 504):
         return Again("the service asks to wait")
-    if "RESOURCE_EXHAUSTED" in codes:
+    if {"RESOURCE_EXHAUSTED", "EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION"} & codes:
         return EnvironmentNotReady(
             "The developer token's operations of the day are used up.",
-            do="Run again tomorrow (Pacific time), or apply for standard access; nothing was lost.",
+            do="Run again later (they are counted over 24 hours), or apply for a higher access level; nothing was lost.",
         )
     if {"USER_PERMISSION_DENIED", "CUSTOMER_NOT_ENABLED"} & codes:
         return StepFailed(

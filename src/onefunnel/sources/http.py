@@ -14,10 +14,11 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import tenacity
 
@@ -123,11 +124,15 @@ class Api:
         """
         return self._retried(method, path, request, lambda response: self._saved(response, to, begins))
 
-    def page(self, method: str, path: str, to: Path, **request: Any) -> Any:
-        """A page of JSON: its body in a file as it came, and parsed to see what follows it. Raises as `json` does."""
+    def page(self, method: str, path: str, to: Path, *, without: str | None = None, **request: Any) -> Any:
+        """A page of JSON: its body in a file as it came, and parsed to see what follows it. Raises as `json` does.
+
+        Args:
+            without: the name of its list of records, which is empty in what is parsed.
+        """
 
         def read(response: httpx.Response) -> Any:
-            body = self._parsed(response, saved := bytearray())
+            body = self._parsed(response, saved := bytearray(), without)
             to.write_bytes(saved)
             return body
 
@@ -243,13 +248,13 @@ class Api:
         except ValueError:
             return text
 
-    def _parsed(self, response: httpx.Response, text: bytearray | None = None) -> Any:
+    def _parsed(self, response: httpx.Response, text: bytearray | None = None, without: str | None = None) -> Any:
         text = bytearray() if text is None else text
         for chunk in self._chunks(response):
             text += chunk
         kind = response.headers.get("content-type", "").partition(";")[0]
         try:
-            body = parse(text.decode("utf-8"))
+            body = _head(text.decode("utf-8"), without) if without else parse(text.decode("utf-8"))
         except (ValueError, RecursionError):
             raise Again(f"an answer that is not JSON but {kind or 'nothing known'}") from None
         self._raise_what_it_means(response, body, self.where)
@@ -316,6 +321,27 @@ def parse(text: str) -> Any:
         ValueError: it is not JSON.
     """
     return json.loads(text, parse_float=Number, parse_int=Number)
+
+
+@cache
+def _json() -> duckdb.DuckDBPyConnection:
+    """Where documents are taken apart that are too large to be Python objects."""
+    return duckdb.connect(config={"autoinstall_known_extensions": "false"})
+
+
+def _head(text: str, records: str) -> Any:
+    """JSON whose list of records is empty; all of it where it has none.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    split = "select json_type(page, ?), json_merge_patch(page, ?)::varchar from (select ?::json as page)"
+    try:
+        with _json().cursor() as db:
+            kind, rest = db.execute(split, [f"$.{records}", json.dumps({records: None}), text]).fetchall()[0]
+    except duckdb.Error:
+        return parse(text)
+    return {**parse(rest), records: []} if kind == "ARRAY" else parse(text)
 
 
 def retry_after(header: str | None, now: float | None) -> float | None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,22 +19,23 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.errors import StepFailed
 from onefunnel.formats import utc_text
 from onefunnel.sources.base import TOTALS as TOTALS_SCHEMA
 from onefunnel.sources.base import Asked, Fetched
-from onefunnel.sources.pages import Field, write_csv_records, write_records
+from onefunnel.sources.pages import Field, rows_of, write_csv_records, write_records
 
+EVERYTHING = "select * from records"
 RECORDS, CELLS, TOTALS, ABOUT = ".records.parquet", ".cells.parquet", ".totals.parquet", ".about.json"
 
 
 @dataclass(frozen=True)
 class Records:
     """Saved pages, and what of each record becomes a column: pages of JSON with the JSON path of their records
-    (`$.results[*]`), or of CSV, without a path."""
+    (`$.results[*]`), or of CSV, without a path. They may be on their way: each is read when it is there."""
 
-    pages: Sequence[Path]
+    pages: Iterable[Path]
     fields: Sequence[Field]
     path: str | None = None
 
@@ -57,21 +58,21 @@ class Inbox:
 
     def deliver(
         self,
-        records: Mapping[str, Records],
+        records: Mapping[str, Records | Path],
         *,
         covered: pa.Table | None,
-        totals: pa.Table,
-        about: dict[str, Any],
-        select: str = "select * from records",
+        totals: pa.Table | Callable[[], pa.Table],
+        about: dict[str, Any] | Callable[[], dict[str, Any]],
+        select: str = EVERYTHING,
     ) -> int:
         """Write one delivery: the records of every cell whose content is not the one that is known.
 
         Args:
-            records: what was fetched, by name; each becomes a relation of texts.
+            records: what was fetched, by name; each becomes a relation of texts, or is one in Parquet files (a pattern).
             covered: the cells that were asked for, by contract column, as text: one of them without a record is empty now.
                 None: only the cells that have records.
             totals: control totals (`base.TOTALS`), all of them in each delivery.
-            about: for the receipt.
+            about: for the receipt. This and the totals are asked for when the records are there, where they are functions.
             select: SQL over the named relations that makes the records of the stream. It places texts; what they mean is
                 for staging to say.
 
@@ -79,34 +80,42 @@ class Inbox:
             The number of records that are delivered.
         """
         name = f"{self.asked.as_of:%Y%m%dT%H%M%SZ}"
-        everything, kept = self.pages / "everything.parquet", self.pages / "kept.parquet"
-        fetched = {relation: self._write(relation, each) for relation, each in records.items()}
-        with scratch(self.folder) as db:
-            for relation in records:
-                read = f"read_parquet({literal(self._relation(relation))})"
-                db.execute(f"create temp view {identifier(relation)} as select * from {read}")  # noqa: S608
-            try:
-                db.execute(f"copy ({select}) to {literal(str(everything))} (format parquet, compression zstd)")
-            except duckdb.DataError as error:  # the value is not told, it may be anybody's
-                said = re.sub(r"""(["']).*?\1""", "…", str(error).splitlines()[0])[:200]
-                raise StepFailed(
-                    f"A record holds what it cannot: {said}",
-                    self.asked.where,
-                    "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
-                ) from None
-        cells = self._changed(everything, kept, covered)
+        kept, changed = self.pages / "kept.parquet", self.pages / "cells.parquet"
+        relations = {name: each if isinstance(each, Path) else self._relation(name) for name, each in records.items()}
+        fetched = sum(
+            self._write(each, relations[name]) if isinstance(each, Records) else rows_of(each)
+            for name, each in records.items()
+        )
+        totals = totals() if callable(totals) else totals
+        everything = relations[next(iter(relations))]
+        if select != EVERYTHING:
+            everything = self.pages / "everything.parquet"
+            with scratch(self.folder, BULK_MEMORY) as db:
+                for relation, files in relations.items():
+                    read = f"read_parquet({literal(files)})"
+                    db.execute(f"create temp view {identifier(relation)} as select * from {read}")  # noqa: S608
+                try:
+                    db.execute(f"copy ({select}) to {literal(everything)} (format parquet, compression lz4)")
+                except duckdb.DataError as error:  # the value is not told, it may be anybody's
+                    said = re.sub(r"""(["']).*?\1""", "…", str(error).splitlines()[0])[:200]
+                    raise StepFailed(
+                        f"A record holds what it cannot: {said}",
+                        self.asked.where,
+                        "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
+                    ) from None
+        cells = self._changed(everything, kept, changed, covered)
         about = {
-            **about,
-            "records_fetched": sum(fetched.values()),
-            "cells_changed": cells.num_rows,
+            **(about() if callable(about) else about),
+            "records_fetched": fetched,
+            "cells_changed": cells,
             "read_from": utc_text(self.asked.last) if self.asked.last else None,
             "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
         }
         delivered = int(pq.ParquetFile(kept).metadata.num_rows)
         counted = totals.num_rows > 0 and about["totals_hash"] != self.asked.before.get("totals_hash")
         # Without news there is no delivery; what the source counts is news as well. The first one says that it was asked.
-        if cells.num_rows or counted or self.asked.last is None:
-            pq.write_table(cells, self.folder / f"{name}{CELLS}")
+        if cells or counted or self.asked.last is None:
+            changed.replace(self.folder / f"{name}{CELLS}")
             pq.write_table(totals.cast(TOTALS_SCHEMA), self.folder / f"{name}{TOTALS}")
             (self.folder / f"{name}{ABOUT}").write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
             kept.replace(self.folder / f"{name}{RECORDS}")  # last: a delivery is what has its records
@@ -114,43 +123,53 @@ class Inbox:
         return delivered
 
     def _relation(self, name: str) -> Path:
-        return self.pages / f"{name}.relation.parquet"
+        return self.pages / f"{name}.relation.*.parquet"
 
-    def _write(self, name: str, records: Records) -> int:
+    def _write(self, records: Records, to: Path) -> int:
+        name = to.name.partition(".")[0]
         where = f"{self.asked.where}: {name} of {self.asked.as_of:%Y-%m-%dT%H:%M:%SZ}"
-        to = self._relation(name)
         if records.path is None:
             return write_csv_records(records.pages, records.fields, self.pages, to, where)
         return write_records(records.pages, records.path, records.fields, self.pages, to, where)
 
-    def _changed(self, everything: Path, kept: Path, covered: pa.Table | None) -> pa.Table:
-        """The cells that are new, changed or empty now, with their hashes; their records go to `kept`."""
-        names = [identifier(name) for name in self.cell]
-        read = f"read_parquet({literal(str(everything))}) as records"
-        listed = ", ".join(names)
+    def _changed(self, everything: Path, kept: Path, changed: Path, covered: pa.Table | None) -> int:
+        """How many cells are new, changed or empty now: they, with their hashes, go to `changed`, their records to `kept`."""
+        read = f"read_parquet({literal(everything)}) as records"
+        listed = ", ".join(map(identifier, self.cell))
         columns = ", ".join(f"records.{identifier(there)} as {identifier(name)}" for name, there in self.cell.items())
         same = " and ".join(f"records.{identifier(there)} = {identifier(name)}" for name, there in self.cell.items())
         none = pa.table({name: pa.array([], pa.string()) for name in (*self.cell, "content_hash")})
-        with scratch(self.folder) as db:
+        # The sum of the records' hashes (96 bits of each) is the same in any order, and of no size.
+        hashed = "md5(concat_ws(':', count(*), sum((md5_number(text) >> 32)::hugeint)))"
+        with scratch(self.folder, BULK_MEMORY) as db:
             db.register("covered", none if covered is None else covered)
             db.register("known", none if self.asked.known is None else self.asked.known)
+            db.execute(f"""
+                create temp table found as
+                with texts as (select {columns}, to_json(records)::varchar as text from {read})
+                select {listed}, {hashed} as content_hash from texts group by all
+            """)  # noqa: S608
             # What never was there and is not there now is no news.
-            changed = f"""
+            db.execute(f"""
                 create temp table changed as
-                with texts as (select {columns}, to_json(records)::varchar as text from {read}),
-                found as (select {listed}, md5(string_agg(text, chr(10) order by text)) as content_hash from texts group by all),
-                asked as (
+                with asked as (
                     select * from found
                     union all
                     select distinct {listed}, '' from covered anti join found using ({listed})
                 )
                 select asked.* from asked left join known using ({listed})
                 where asked.content_hash <> coalesce(known.content_hash, '')
-            """  # noqa: S608
-            db.execute(changed)
-            records = f"select records.* from {read} where exists (select 1 from changed where {same})"  # noqa: S608
-            db.execute(f"copy ({records}) to {literal(str(kept))} (format parquet, compression zstd)")
-            return db.sql(f"select * from changed order by {listed}").to_arrow_table()  # noqa: S608
+            """)  # noqa: S608
+            (found, all_of_them) = db.execute(
+                "select (select count(*) from found), (select count(*) from changed where content_hash <> '')"
+            ).fetchall()[0]
+            news = "" if found == all_of_them else f"where exists (select 1 from changed where {same})"  # noqa: S608
+            for select, to in (
+                (f"select records.* from {read} {news}", kept),  # noqa: S608
+                (f"select * from changed order by {listed}", changed),  # noqa: S608
+            ):
+                db.execute(f"copy ({select}) to {literal(to)} (format parquet, compression zstd)")
+            return int(db.execute("select count(*) from changed").fetchall()[0][0])
 
 
 def fetched(records: Path) -> Fetched | None:
@@ -162,7 +181,7 @@ def fetched(records: Path) -> Fetched | None:
     if not about.is_file():
         return None
     return Fetched(
-        pq.read_table(records.with_name(f"{stem}{CELLS}")),
+        records.with_name(f"{stem}{CELLS}"),
         pq.read_table(records.with_name(f"{stem}{TOTALS}")),
         dict(json.loads(about.read_text(encoding="utf-8"))),
     )

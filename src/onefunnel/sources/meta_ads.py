@@ -51,6 +51,7 @@ DAYS_AT_ONCE = 31  # more days than these are asked for as jobs, in pieces of so
 AT_ONCE = 4
 JOBS_AT_ONCE = 24  # two years of an account; Meta names no limit, only one of calls
 PAGE_ROWS = 500
+ROUNDED = {"spend_amount": "0.01"}  # every figure of spend by itself, that of an account as well
 FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 0.25, 30.0
 # A job may take up to an hour at Meta. One that is not ready after ten minutes is mostly stuck: its halves are asked for.
 JOB_SECONDS, FETCH_SECONDS = 600.0, 3_600.0
@@ -179,7 +180,9 @@ class MetaAds:
             select=select,
             covered=cells(spans),
             # What is deleted may be missing below the campaigns: only they are sure to hold all that an account spent.
-            totals=totals(self._said_of_accounts(inbox, finished(spans, asked.as_of) if level == "campaign" else {})),
+            totals=totals(
+                self._said_of_accounts(inbox, finished(spans, asked.as_of) if level == "campaign" else {}), ROUNDED
+            ),
             about=about(spans, self.api.usage),
         )
 
@@ -252,7 +255,7 @@ class MetaAds:
         for account, days in spans.items():
             is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
             (many if is_long else few).extend((account, piece) for piece in pieces(days, DAYS_AT_ONCE))
-        found = some_at_once(at_once, few, AT_ONCE)
+        found = list(some_at_once(at_once, few, AT_ONCE))
         jobs = [_Job(*part) for part in many] + [job for _, jobs in found for job in jobs]
         pages = self._by_jobs(jobs, params, stem)
         return sorted([*pages, *(page for pages, _ in found for page in pages)])
@@ -333,7 +336,7 @@ class MetaAds:
 
         def save(path: str, params: Mapping[str, Any] | None) -> Any:
             page = stem.with_name(f"{stem.name}-{len(pages):05d}.json")
-            body = self.api.page("GET", path, page, params=params)
+            body = self.api.page("GET", path, page, without="data", params=params)
             page.write_bytes(page.read_bytes().replace(self.token.encode(), b""))
             pages.append(page)
             return body

@@ -56,6 +56,7 @@ HISTORY_MONTHS = 36
 DAYS_A_REPORT = 92
 AT_ONCE = 4
 PAGE_SIZE = 100
+ROUNDED = {"spend_amount": "0.01"}  # every figure of spend by itself, that of an account as well
 TRIES = 3
 FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS, REPORT_SECONDS = 0.5, 30.0, 1_800.0
 # No zone of a report is UTC. In London it is never an earlier day.
@@ -192,7 +193,9 @@ class MicrosoftAds:
         inbox.deliver(
             {"records": Records(found.pages, [Field(name, _NAMED[name]) for name in columns])},
             covered=cells(spans),
-            totals=totals(each for each in _said_of_accounts(said.pages, asked.where) if each[1] not in unfinished),
+            totals=totals(
+                (each for each in _said_of_accounts(said.pages, asked.where) if each[1] not in unfinished), ROUNDED
+            ),
             about={**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
         )
 

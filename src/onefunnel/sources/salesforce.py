@@ -19,7 +19,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -28,14 +28,14 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from onefunnel.engines.duckdb import identifier, literal, scratch
+from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import Again, Api, Usage, quoted
-from onefunnel.sources.inbox import Inbox, Records
+from onefunnel.sources.inbox import Inbox
 from onefunnel.sources.oauth import AccessToken
-from onefunnel.sources.pages import Field, write_csv_records, write_records
+from onefunnel.sources.pages import Field, ahead, write_csv_records, write_records
 from onefunnel.sources.salesforce_streams import (
     AMOUNT,
     CURRENCY,
@@ -79,27 +79,21 @@ class _NotInBulk(StepFailed):
 
 @dataclass(frozen=True)
 class _Read:
-    """Rows of an object, as saved pages.
+    """Rows of an object.
 
     Attributes:
         fields: those that were asked for.
-        path: JSON path of the rows in a page; None: pages of CSV.
-        facts: Parquet file with the id and other small facts of every row.
+        files: Parquet files of the rows, every field as text (a pattern).
         rows, greatest: how many rows there are, each once, and the greatest stamp among them.
+        doubled: whether any of them came more than once.
     """
 
     sobject: SObject
     fields: tuple[str, ...]
-    pages: tuple[Path, ...]
-    path: str | None
-    facts: Path
+    files: Path
     rows: int
     greatest: str | None
-
-    @property
-    def records(self) -> Records:
-        """For the inbox."""
-        return Records(self.pages, [Field(name) for name in self.fields], self.path)
+    doubled: bool
 
 
 def connect(where: str, connection: Connection, accounts: Sequence[str]) -> Salesforce:
@@ -182,7 +176,7 @@ class Salesforce:
         totals = self._totals(asked, stream, until)
         about |= {"requests": usage.requests, "retries": usage.retries, "limits": usage.limits}
         inbox.deliver(
-            {_raw(each.sobject): each.records for each in records},
+            {_raw(each.sobject): each.files for each in records},
             select=f"with {', '.join(map(self._relation, records))} select * from ({select})",
             covered=covered,
             totals=pa.Table.from_pylist(totals, TOTALS),
@@ -206,7 +200,7 @@ class Salesforce:
         about: dict[str, Any] = {**_cursors(asked, reads), "everything": everything}
         merged: list[str] = []
         if "MasterRecordId" in stream.sobjects[0].fields:
-            losers = _facts([(reads[0].facts, "")], "distinct Id", "MasterRecordId is not null")
+            losers = _facts([(reads[0].files, "")], "distinct Id", "MasterRecordId is not null")
             about["merged"] = merged = sorted({*(loser for (loser,) in losers), *asked.before.get("merged", ())})
         covered = None
         if everything:
@@ -229,7 +223,7 @@ class Salesforce:
         if asked.stream == "opportunity_changes":
             found = {
                 str(name): str(first)
-                for name, first in _facts([(history.facts, "CreatedDate")], "Field, min(stamp)", "true group by Field")
+                for name, first in _facts([(history.files, "CreatedDate")], "Field, min(stamp)", "true group by Field")
             }
             since = {**found, **asked.before.get("tracked_since", {})}
             about["tracked_since"] = since
@@ -245,14 +239,16 @@ class Salesforce:
 
     def _whole_deals(self, asked: Asked, inbox: Inbox, new: _Read) -> _Read:
         """All snapshots of the deals that have new ones: what changed shows in comparison with the one before only."""
-        deals = [str(deal) for (deal,) in _facts([(new.facts, "")], "distinct OpportunityId", "true")]
+        deals = [str(deal) for (deal,) in _facts([(new.files, "")], "distinct OpportunityId", "true")]
         chunks = [deals[n : n + IDS_A_QUERY] for n in range(0, len(deals), IDS_A_QUERY)]
         pages: list[Path] = []
         for n, chunk in enumerate(chunks):
             listed = ", ".join(map(literal, chunk))
             soql = f"SELECT {', '.join(new.fields)} FROM {SNAPSHOT.name} WHERE OpportunityId IN ({listed})"
             pages += self._paged(SNAPSHOT, inbox, f"deals-{n:05d}", soql)[0]
-        return replace(new, pages=tuple(pages), path="$.records[*]")
+        files = inbox.pages / "deals.*.parquet"
+        write_records(pages, "$.records[*]", [Field(name) for name in new.fields], inbox.pages, files, self.api.where)
+        return replace(new, files=files, doubled=True)
 
     def _part(self, asked: Asked, inbox: Inbox, sobject: SObject, until: dt.datetime, everything: bool) -> _Read:
         """The rows of an object that changed since the cursor, or all of them.
@@ -274,7 +270,7 @@ class Salesforce:
         if asked.known is None:
             return None
         names = [name for name in asked.known.column_names if name != "content_hash"]
-        with scratch(reads[0].facts.parent) as db:
+        with scratch(reads[0].files.parent, BULK_MEMORY) as db:
             db.register("known", asked.known)
             db.register("merged", pa.table({"id": pa.array(merged, pa.string())}))
             db.execute(
@@ -289,7 +285,7 @@ class Salesforce:
                     do="Give the user View All Records on the object again. If they really were deleted, fetch the stream"
                     " once by hand with explicit dates.",
                 )
-            existing = " union all ".join(f"select Id from read_parquet({literal(read.facts)})" for read in reads)
+            existing = " union all ".join(f"select Id from read_parquet({literal(read.files)})" for read in reads)
             kept = f"{identifier(names[0])} in (select id from merged)"
             if len(names) == 1:
                 kept += f" or {identifier(names[0])} in ({existing})"
@@ -369,7 +365,9 @@ class Salesforce:
 
     def _relation(self, read: _Read) -> str:
         """SQL of an object's rows, as a named query."""
-        rows = texts(read.sobject, _raw(read.sobject), read.fields, self._own.get(read.sobject.name))
+        rows = texts(
+            read.sobject, _raw(read.sobject), read.fields, self._own.get(read.sobject.name), doubled=read.doubled
+        )
         return f"{identifier(read.sobject.name)} as ({rows})"
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -404,35 +402,31 @@ class Salesforce:
             has="totalSize",
             params={"q": _where(f"SELECT COUNT() FROM {sobject.name}", conditions)},
         )
-        path: str | None = None
-        pages: list[Path] = []
+        files, columns = inbox.pages / f"{name}.rows.*.parquet", [Field(field) for field in fields]
         announced = 0
         for attempt in range(1, TRIES + 1):
             try:
                 if int(many["totalSize"]) >= BULK_FROM and sobject.name not in self._not_in_bulk:
-                    (pages, announced), path = self._job(inbox, name, soql), None
+                    job, announced = self._job(soql)
+                    pages = ahead(self._results(job, inbox, name))
+                    write_csv_records(pages, columns, inbox.pages, files, self.api.where)
                 else:
-                    (pages, announced), path = self._paged(sobject, inbox, name, soql), "$.records[*]"
+                    found, announced = self._paged(sobject, inbox, name, soql)
+                    write_records(found, "$.records[*]", columns, inbox.pages, files, self.api.where)
                 break
             except _NotInBulk:
                 self._not_in_bulk.add(sobject.name)
             except _Expired:
                 if attempt == TRIES:
                     raise
-        facts = inbox.pages / f"{name}.facts.parquet"
-        kept = [Field(f) for f in ("Id", sobject.stamp, "MasterRecordId", "Field", "OpportunityId") if f in fields]
-        if path is None:
-            write_csv_records(pages, kept, inbox.pages, facts, self.api.where)
-        else:
-            write_records(pages, path, kept, inbox.pages, facts, self.api.where)
-        ((rows, greatest),) = _facts(
-            [(facts, sobject.stamp if not ids_only else "")], "count(distinct Id), max(stamp)", "true"
+        ((rows, lines, greatest),) = _facts(
+            [(files, sobject.stamp if not ids_only else "")], "count(distinct Id), count(*), max(stamp)", "true"
         )
         if rows != announced:
             raise EnvironmentNotReady(
                 f"{announced:,} rows were announced and {rows:,} came.", self.api.where, "Run again; nothing was lost."
             )
-        return _Read(sobject, fields, tuple(pages), path, facts, rows, greatest)
+        return _Read(sobject, fields, files, rows, greatest, lines > rows)
 
     def _paged(self, sobject: SObject, inbox: Inbox, name: str, soql: str) -> tuple[list[Path], int]:
         """The pages of a query, and how many rows it has. A page is asked for again when it is none, or another one.
@@ -464,8 +458,8 @@ class Salesforce:
             url, total = head
         return [*pages.values()], total
 
-    def _job(self, inbox: Inbox, name: str, soql: str) -> tuple[list[Path], int]:
-        """The results of a job of the Bulk API, and how many rows it has. Raises as `_paged` does, and:
+    def _job(self, soql: str) -> tuple[str, int]:
+        """A job of the Bulk API that is complete, and how many rows it has.
 
         Raises:
             StepFailed: the job failed.
@@ -484,18 +478,27 @@ class Salesforce:
         if info["state"] != "JobComplete":
             said = quoted(info.get("errorMessage", ""))
             raise StepFailed(f"A bulk job ended as {info['state']}: {said}.", self.api.where, "Run again.")
-        pages: dict[str, Path] = {}
-        asked, locator = Counter[str](), ""
+        return job, int(info["numberRecordsProcessed"])
+
+    def _results(self, job: str, inbox: Inbox, name: str) -> Iterator[Path]:
+        """The pages of a job's results. One is asked for again when it is none.
+
+        Raises:
+            _Expired: they are not kept any more.
+            StepFailed: the pages lead in a circle, or are none.
+        """
+        asked, locator, number = Counter[str](), "", 0
         while locator != "null":
-            page = pages.setdefault(locator, inbox.pages / f"{name}-{len(pages):05d}.csv")
+            page = inbox.pages / f"{name}-{number:05d}.csv"
             asked[locator] += 1
             if asked[locator] > TRIES:
                 raise StepFailed("The results of a bulk job lead in a circle, or are none.", self.api.where, _REPORT)
             query: dict[str, Any] = {"params": {"locator": locator}} if locator else {}
             answer = self.api.save("GET", f"{job}/results", page, headers={"Accept": "text/csv"}, **query)
             # Without a locator it is not Salesforce that answered.
-            locator = answer.get("sforce-locator", locator)
-        return [*pages.values()], int(info["numberRecordsProcessed"])
+            if "sforce-locator" in answer:
+                locator, number = answer["sforce-locator"], number + 1
+                yield page
 
 
 _Delivery = tuple[list[_Read], str, pa.Table | None, dict[str, Any]]
@@ -560,7 +563,7 @@ def _facts(files: Sequence[tuple[Path, str]], columns: str, condition: str) -> l
     for file, name in files:
         stamp = time_of(identifier(name)) if name else "null"
         parts.append(f"select *, cast({stamp} as varchar) as stamp from read_parquet({literal(file)})")
-    with scratch(files[0][0].parent) as db:
+    with scratch(files[0][0].parent, BULK_MEMORY) as db:
         return db.execute(f"select {columns} from ({' union all by name '.join(parts)}) where {condition}").fetchall()
 
 

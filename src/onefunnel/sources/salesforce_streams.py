@@ -94,13 +94,14 @@ def time(value: str) -> str:
     return f"regexp_replace({value}, '[+]00:?00$', 'Z')"
 
 
-def texts(sobject: SObject, raw: str, present: Collection[str], currency: str | None) -> str:
+def texts(sobject: SObject, raw: str, present: Collection[str], currency: str | None, *, doubled: bool) -> str:
     """SQL of each row once, as it was last, its fields in one way of writing.
 
     Args:
         raw: the relation of the pages.
         present: the fields that the organisation has.
         currency: of an organisation that has one only.
+        doubled: whether any row came more than once.
     """
     shown = {"number": number, "time": time}
     columns = []
@@ -109,9 +110,12 @@ def texts(sobject: SObject, raw: str, present: Collection[str], currency: str | 
         if name == CURRENCY and name not in present and currency is not None:
             value = literal(currency)
         columns.append(f"{shown.get(kind, str)(value)} as {identifier(name)}")
+    select = f"select {', '.join(columns)} from {identifier(raw)}"
+    if not doubled:
+        return select
     stamp = time(identifier(sobject.stamp))
     order = f"{stamp} desc, to_json({identifier(raw)})::varchar"
-    return f"select {', '.join(columns)} from {identifier(raw)} qualify row_number() over (partition by Id order by {order}) = 1"
+    return f"{select} qualify row_number() over (partition by Id order by {order}) = 1"
 
 
 # -- history -----------------------------------------------------------------------------------------------------------

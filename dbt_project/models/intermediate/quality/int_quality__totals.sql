@@ -21,6 +21,6 @@ ranked as (
     inner join loads on totals._load_id = loads.load_id
 )
 
-select source_system, stream, part, day, measure, said_value, known_at, _load_id
+select source_system, stream, part, day, measure, said_value, row_unit, known_at, _load_id
 from ranked
 where nth = 1

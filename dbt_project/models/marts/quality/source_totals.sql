@@ -24,7 +24,7 @@ arrived as (
     {% for measure in ['spend_amount', 'impressions', 'clicks'] -%}
     select
         source_system, stream, ad_account_id as part, spend_date as day, '{{ measure }}' as measure,
-        cast(sum({{ measure }}) as decimal(38, 6)) as arrived_value
+        cast(sum({{ measure }}) as decimal(38, 6)) as arrived_value, count(*) as arrived_rows
     from performance
     group by source_system, stream, ad_account_id, spend_date
     union all
@@ -32,7 +32,7 @@ arrived as (
     {% for contract in listed -%}
     select
         source_system, stream, cast(null as {{ text }}) as part, cast(null as date) as day, 'rows' as measure,
-        cast(count(*) as decimal(38, 6)) as arrived_value
+        cast(count(*) as decimal(38, 6)) as arrived_value, count(*) as arrived_rows
     from ({{ current_records(contract) }}) as {{ contract }}
     where not coalesce(is_deleted, cast(0 as boolean)) and merged_into_id is null
     group by source_system, stream
@@ -40,7 +40,7 @@ arrived as (
     {% endfor -%}
     select
         source_system, stream, currency as part, cast(null as date) as day, 'amount' as measure,
-        cast(sum(amount) as decimal(38, 6)) as arrived_value
+        cast(sum(amount) as decimal(38, 6)) as arrived_value, count(*) as arrived_rows
     from ({{ current_records('opportunities') }}) as deals
     where not coalesce(is_deleted, cast(0 as boolean)) and merged_into_id is null
     group by source_system, stream, currency
@@ -50,6 +50,7 @@ compared as (
     select
         said.*,
         coalesce(arrived.arrived_value, 0) as arrived_value,
+        coalesce(said.row_unit * arrived.arrived_rows, 0) as tolerance,
         coalesce(quarantined.quarantined_rows, 0) as quarantined_rows,
         coalesce(
             said.day <= cast({{ dbt.dateadd('day', '-sources.final_after_days', as_of()) }} as date), cast(0 as boolean)
@@ -77,6 +78,7 @@ select
     said_value,
     arrived_value,
     cast(said_value - arrived_value as decimal(38, 6)) as difference,
+    cast(tolerance as decimal(38, 6)) as tolerance,
     cast(quarantined_rows as bigint) as quarantined_rows,
     is_final,
     known_at as said_at,
