@@ -97,9 +97,14 @@ def test_a_parquet_file_that_names_a_value_twice_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("format_", ["ndjson", "parquet"])
 def test_what_is_ignored_is_ignored_with_all_that_is_in_it(tmp_path: Path, format_: str) -> None:
-    stream = declared({"id": {"from": "id"}}, format=format_, ignore=["context", "params", "at"])
-    folder, receipt = land(tmp_path, {f"a.{format_}": content(format_, RECORDS[:1])}, stream)
-    assert receipt["undeclared_columns"] == [] and not (folder / "personal.parquet").exists()
+    """But for what is declared: the rest of its object, and of its list, is passed over."""
+    columns = {"id": {"from": "id"}, "clicks": COLUMNS["clicks"], "amount": COLUMNS["amount"]}
+    for number, taken in enumerate([["id"], ["id", "clicks"], ["id", "clicks", "amount"]]):
+        stream = declared({n: columns[n] for n in taken}, format=format_, ignore=["context", "params", "at"])
+        folder, receipt = land(tmp_path / str(number), {f"a.{format_}": content(format_, RECORDS[:1])}, stream)
+        assert receipt["undeclared_columns"] == [] and not (folder / "personal.parquet").exists()
+        expected = tuple({"id": "1", "clicks": "7", "amount": "1.50"}[n] for n in taken)
+        assert rows(folder, "records", *taken) == [expected]
 
 
 def test_microseconds_are_whole_numbers_since_1970(tmp_path: Path) -> None:

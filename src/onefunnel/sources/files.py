@@ -169,7 +169,7 @@ def _read_parquet(file: FoundFile, seq: int, stream: Stream, snapshot: Path, her
             where=here,
             do="Have it written again, or correct `format` in pipeline.yml.",
         ) from None
-    columns = nested.flat_columns(schema, nested.picks(stream))
+    columns = nested.flat_columns(schema, nested.picks(stream), nested.passed_over(stream))
     names = tuple(name for name, _ in columns) or tuple(schema.names)
     _refuse_doubled(names, here)
     clean = snapshot
@@ -184,7 +184,7 @@ def _read_parquet(file: FoundFile, seq: int, stream: Stream, snapshot: Path, her
 
 
 def _read_ndjson(file: FoundFile, seq: int, stream: Stream, snapshot: Path, work: Path, here: str) -> ReadableFile:
-    dialect, picks = stream.dialect, nested.picks(stream)
+    dialect, picks, ignored = stream.dialect, nested.picks(stream), nested.passed_over(stream)
     table, rejects, last = TextTable(work, seq), list[Reject](), 0
     for last, text in ndjson.lines(_utf8_blocks(snapshot, dialect, here), MAX_RECORD_BYTES):
         if not text.strip():
@@ -192,7 +192,7 @@ def _read_ndjson(file: FoundFile, seq: int, stream: Stream, snapshot: Path, work
         try:
             if len(text) > MAX_RECORD_BYTES:
                 raise RecordError(f"record longer than {MAX_RECORD_BYTES:,} bytes")
-            table.add(last, ndjson.parse(text, picks))
+            table.add(last, ndjson.parse(text, picks, ignored))
         except RecordError as error:
             rejects.append(Reject(seq, file.path, last, str(error), text.decode("utf-8", "replace")))
     if dialect.final_newline and not _ends_with_newline(snapshot):

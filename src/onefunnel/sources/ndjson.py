@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
 from onefunnel.sources.base import RecordError
@@ -25,9 +25,9 @@ def lines(blocks: Iterator[bytes], max_record_bytes: int) -> Iterator[tuple[int,
         yield line + 1, rest
 
 
-def parse(text: bytes, picks: Sequence[Pick] = ()) -> dict[str, str | None]:
+def parse(text: bytes, picks: Sequence[Pick] = (), ignored: Collection[str] = ()) -> dict[str, str | None]:
     """One record: names to text. A nested object's values are named `outer.inner`; a list is its own JSON text, and what is picked
-    from it has a name of its own.
+    from it has a name of its own. What is ignored is left out.
 
     Numbers keep every digit they were written with, and true and false are `true` and `false`.
 
@@ -49,7 +49,7 @@ def parse(text: bytes, picks: Sequence[Pick] = ()) -> dict[str, str | None]:
     if not isinstance(value, dict):
         raise RecordError("not a JSON object")
     flat: dict[str, str | None] = {}
-    _flatten(value, "", flat, 0)
+    _flatten(value, "", flat, 0, ignored)
     for pick in picks:
         is_there, item = element_of(value, pick)
         if is_there:
@@ -74,13 +74,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def _flatten(value: dict[str, Any], prefix: str, into: dict[str, str | None], depth: int) -> None:
+def _flatten(
+    value: dict[str, Any], prefix: str, into: dict[str, str | None], depth: int, ignored: Collection[str]
+) -> None:
     if depth > MAX_DEPTH:
         raise RecordError(f"nested deeper than {MAX_DEPTH} levels")
     for name, item in value.items():
         full = f"{prefix}{name}"
+        if full in ignored:
+            continue
         if isinstance(item, dict):
-            _flatten(item, f"{full}.", into, depth + 1)
+            _flatten(item, f"{full}.", into, depth + 1, ignored)
         elif full in into:
             raise RecordError("an object names a key twice")
         else:

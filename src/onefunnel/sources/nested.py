@@ -7,7 +7,7 @@ that element of a list whose `key` is `page_location`: of several such elements 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,22 +40,31 @@ class Pick:
 
 def picks(stream: Stream) -> list[Pick]:
     """The values of list elements that a stream declares."""
-    names = dict.fromkeys(name for column in stream.columns.values() for name in column.parts)
-    found = [(name, match) for name in names if (match := _PICK.fullmatch(name))]
+    found = [(name, match) for name in _declared(stream) if (match := _PICK.fullmatch(name))]
     return [Pick(n, _parts(m["list"]), m["field"], m["word"], _parts(m["rest"])) for n, m in found]
+
+
+def passed_over(stream: Stream) -> frozenset[str]:
+    """What is ignored with all that is in it: nothing of it is unpacked, as long as nothing in it is declared."""
+    names = _declared(stream)
+    return frozenset(i for i in stream.ignore if not any(n == i or n.startswith(f"{i}.") for n in names))
+
+
+def _declared(stream: Stream) -> list[str]:
+    return list(dict.fromkeys(name for column in stream.columns.values() for name in column.parts))
 
 
 def _parts(path: str | None) -> tuple[str, ...]:
     return tuple(path.split(".")) if path else ()
 
 
-def flat_columns(schema: pa.Schema, wanted: Sequence[Pick]) -> list[tuple[str, str]]:
+def flat_columns(schema: pa.Schema, wanted: Sequence[Pick], ignored: Collection[str]) -> list[tuple[str, str]]:
     """Name and SQL of the columns of a Parquet file without its nesting: a value of an object is named `outer.inner`, a list is
-    its JSON text, and what is picked from it has a name of its own. Empty where no column is nested.
+    its JSON text, and what is picked from it has a name of its own; what is ignored is left out. Empty where no column is nested.
     """
     if not any(pa.types.is_nested(field.type) for field in schema):
         return []
-    columns = [each for field in schema for each in _flat(field, field.name, identifier(field.name))]
+    columns = [each for field in schema for each in _flat(field, field.name, identifier(field.name), ignored)]
     return columns + [(pick.name, sql) for pick in wanted if (sql := _picked(schema, pick))]
 
 
@@ -67,13 +76,15 @@ def write_flat(snapshot: Path, columns: Sequence[tuple[str, str]], to: Path) -> 
         db.execute(f"copy (select {selected} from {read}) to {literal(to)} (format parquet, compression zstd)")  # noqa: S608
 
 
-def _flat(field: pa.Field, name: str, sql: str) -> list[tuple[str, str]]:
+def _flat(field: pa.Field, name: str, sql: str, ignored: Collection[str]) -> list[tuple[str, str]]:
     """Name and SQL of every value of a column."""
+    if name in ignored:
+        return []
     if pa.types.is_struct(field.type):
         return [
             each
             for inner in field.type
-            for each in _flat(inner, f"{name}.{inner.name}", f"struct_extract({sql}, {literal(inner.name)})")
+            for each in _flat(inner, f"{name}.{inner.name}", f"struct_extract({sql}, {literal(inner.name)})", ignored)
         ]
     return [(name, f"cast(to_json({sql}) as varchar)" if pa.types.is_nested(field.type) else sql)]
 
