@@ -42,7 +42,13 @@ test: $(STAMP) .venv-client/.installed  ## the suite, under ten minutes on two c
 	$(BIN)/uv pip install --quiet --python .venv-containers/bin/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-test-long: $(STAMP) .venv-client/.installed .venv-containers/.installed  ## the full matrices
+# The vendors' own clients, against the sandbox's servers.
+.venv-sdks/.installed: requirements-sdks.lock
+	$(PYTHON) -m venv .venv-sdks
+	.venv-sdks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sdks.lock
+	touch $@
+
+test-long: $(STAMP) .venv-client/.installed .venv-containers/.installed .venv-sdks/.installed  ## the full matrices
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
@@ -65,6 +71,7 @@ bench: $(STAMP)  ## the benchmarks, as ratios
 lock: $(STAMP)  ## resolve pyproject.toml into the locks
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --group dev pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --group containers --constraint requirements.lock pyproject.toml -o requirements-containers.lock
+	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --group sdks -o requirements-sdks.lock
 	echo "duckdb<2" | $(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes - -o requirements-client.lock
 
 clean:  ## remove the demo's state (var/), nothing else

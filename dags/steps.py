@@ -125,6 +125,16 @@ def connection_of(source: str) -> dict[str, str]:
         ) from error
 
 
+def environment_of_step(secrets: dict[str, str], *, last_try: bool) -> dict[str, str]:
+    """What a step's process sees: of all connections that this environment may hold those in `secrets` alone."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")},
+        "ONEFUNNEL_LAST_TRY": "1" if last_try else "",
+        "ONEFUNNEL_LOG_FORMAT": "json",  # says which lines are warnings and errors
+        **secrets,
+    }
+
+
 def step(*arguments: str, secrets: dict[str, str] | None = None) -> Any:
     """Run one step in its own process, its log lines in this task's log; returns what it printed, read as JSON.
 
@@ -139,12 +149,7 @@ def step(*arguments: str, secrets: dict[str, str] | None = None) -> Any:
     task = context["ti"]
     last_try = task.try_number > task.max_tries
     command = [sys.executable, "-m", "onefunnel", *arguments, "--run-id", run_id_of(context)]
-    environment = {
-        **os.environ,
-        "ONEFUNNEL_LAST_TRY": "1" if last_try else "",
-        "ONEFUNNEL_LOG_FORMAT": "json",  # says which lines are warnings and errors
-        **(secrets or {}),
-    }
+    environment = environment_of_step(secrets or {}, last_try=last_try)
     with _task_log(task) as say, tempfile.TemporaryFile("w+") as out:
         say("$ onefunnel " + " ".join(command[3:]))
         with subprocess.Popen(

@@ -189,7 +189,7 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
 
 
 def test_locks_hold_a_hash_for_every_pin_and_no_url() -> None:
-    for name in ("requirements.lock", "requirements-client.lock", "requirements-containers.lock"):
+    for name in ("requirements.lock", *(f"requirements-{of}.lock" for of in ("client", "containers", "sdks"))):
         text = (PROJECT / name).read_text()
         assert "://" not in text
         pins = re.findall(r"^[a-zA-Z0-9_.-]+==[^\s\\]+.*?(?=^\S|\Z)", text, re.M | re.S)

@@ -203,6 +203,8 @@
 {% macro not_a(type, dialect, column) -%}
     {%- if type == 'date' -%}
         {{ return('not a date in ' ~ (column.format or '%Y-%m-%d')) }}
+    {%- elif type == 'timestamp' and column.unit == 'micros' -%}
+        {{ return('not a whole number of micros since 1970') }}
     {%- elif type == 'timestamp' -%}
         {{ return('not a time in ' ~ (column.format or '%Y-%m-%d %H:%M:%S') ~ (' of ' ~ column.zone if column.zone else '')) }}
     {%- elif type == 'currency' -%}

@@ -523,7 +523,11 @@ def _sandbox_platforms(here: Installation) -> Iterator[None]:
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    scale: Annotated[
+        float | None, typer.Option(help="Size of the company on its first day; 1 where nothing is said.")
+    ] = None,
+) -> None:
     """The next day of the sandbox company through one run of the DAG revenue_daily, in real Airflow without a server."""
     from onefunnel import orchestrator
     from onefunnel.sandbox import clock
@@ -533,7 +537,9 @@ def demo() -> None:
         err.print("Preparing Airflow's database, once …")
         orchestrator.migrate(here.paths)
     served = len(_served(here))
-    day = clock.next_day(here.paths.home, served=served > 0)
+    now = clock.today(here.paths.home)
+    scale = scale or (now.company.scale if now else 1.0)
+    day = clock.next_day(here.paths.home, scale=scale, served=served > 0)
     _sandbox_token_key()
     platforms = f"{served} platforms answer on this machine, " if served else ""
     err.print(

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +56,8 @@ RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,180}$")
 STEPS = ("extract", "check raw", "build", "seal", "check marts", "publish", "report")
 # How the ledger names a human as the one who judged a load.
 BY_HAND = "by hand"
+# So many sources are asked at the same time, where one process extracts them all.
+APIS_AT_ONCE = 4
 # How many earlier receipts the volume checks look back on.
 HISTORY = 28
 _TEXT = pa.string()
@@ -273,22 +276,33 @@ def extract(here: Installation, run_id: str, source: str | None = None) -> list[
     unknown = [n for n in names if n not in here.settings.sources]
     if unknown:
         raise UsageError(f"There is no source {unknown[0]!r}.", do=f"Known: {', '.join(here.settings.sources)}")
-    found = []
-    with step(here, run_id, "extract", source or "") as run:
-        for name in names:
-            declared = here.settings.sources[name]
-            try:
-                with connected(name, declared) as connector:
-                    found += [_extract_stream(here, run, name, stream, connector) for stream in declared.streams]
-            except (StepFailed, EnvironmentNotReady) as error:
-                if declared.required or isinstance(error, Superseded) or not _given_up(declared, error):
-                    raise
-                log.warning("optional source %s failed; its marts go stale: %s", name, error)
-                here.ledger.set_run_extract(run_id, name, "", None, f"failed: {error.what}")
-                found.append(
-                    {"source": name, "stream": "", "load_id": None, "rows": 0, "note": f"failed: {error.what}"}
-                )
-    return found
+    with step(here, run_id, "extract", source or "") as run, ThreadPoolExecutor(APIS_AT_ONCE) as pool:
+        # An API is mostly waited for; files are read by everything that this machine has.
+        of_apis = {
+            name: pool.submit(_extract_source, here, run, name)
+            for name in names
+            if not here.settings.sources[name].is_files
+        }
+        return [
+            row
+            for name in names
+            for row in (of_apis[name].result() if name in of_apis else _extract_source(here, run, name))
+        ]
+
+
+def _extract_source(here: Installation, run: Run, name: str) -> list[dict[str, Any]]:
+    """What became of each stream of a source."""
+    declared = here.settings.sources[name]
+    try:
+        with connected(name, declared) as connector:
+            return [_extract_stream(here, run, name, stream, connector) for stream in declared.streams]
+    except (StepFailed, EnvironmentNotReady) as error:
+        if declared.required or isinstance(error, Superseded) or not _given_up(declared, error):
+            log.warning("source %s failed: %s", name, error.what)  # of several that fail, one can be raised
+            raise
+        log.warning("optional source %s failed; its marts go stale: %s", name, error)
+        here.ledger.set_run_extract(run.run_id, name, "", None, f"failed: {error.what}")
+        return [{"source": name, "stream": "", "load_id": None, "rows": 0, "note": f"failed: {error.what}"}]
 
 
 def _given_up(source: Source, error: OnefunnelError) -> bool:

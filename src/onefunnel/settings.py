@@ -93,7 +93,7 @@ class Column(_Strict):
 
     `optional`: a file without the column is no error; its values are null.
     `add_days`: what a day is moved by, 1 where the file writes the last day of an interval and the contract the day after.
-    `unit`: an amount that is written as a whole number of millionths.
+    `unit`: an amount that is written as a whole number of millionths; a time as microseconds since 1970 (UTC).
     `rounded`: a number that its source computes as a float: it is rounded half up to six decimals instead of being refused.
     """
 
@@ -507,7 +507,10 @@ def _column_problems(
             continue
         if column is None:
             continue
-        if declared.type in ("date", "timestamp") and column.format is None:
+        is_micros = declared.type == "timestamp" and column.unit == "micros"
+        if is_micros and (column.format is not None or column.zone is not None or column.fold is not None):
+            problems.append((at, "`unit: micros` counts from 1970 in UTC: leave `format`, `zone` and `fold` out"))
+        if declared.type in ("date", "timestamp") and column.format is None and not is_micros:
             problems.append((at, f"a {declared.type} needs `format`, for example %Y-%m-%d"))
         unknown = [t for t in re.findall("%.", column.format or "") if t not in FORMAT_TOKENS]
         if unknown:
@@ -516,7 +519,7 @@ def _column_problems(
             problems.append((at, "a date's `format` has no time of day"))
         if declared.type not in ("date", "timestamp") and column.format is not None:
             problems.append((at, f"`format` has no meaning for a {declared.type}"))
-        if declared.type == "timestamp" and column.zone is None:
+        if declared.type == "timestamp" and column.zone is None and not is_micros:
             problems.append((at, "a timestamp needs `zone`: the zone its local time is written in"))
         if declared.type == "timestamp" and column.zone not in (None, "UTC") and column.fold is None:
             problems.append(
@@ -526,7 +529,7 @@ def _column_problems(
             problems.append((at, f"`zone` and `fold` have no meaning for a {declared.type}"))
         if column.prefix is not None and declared.type not in NUMERIC_TYPES:
             problems.append((at, f"`prefix` has no meaning for a {declared.type}"))
-        if column.unit is not None and declared.type != "amount":
+        if column.unit is not None and declared.type not in ("amount", "timestamp"):
             problems.append((at, f"`unit` has no meaning for a {declared.type}"))
         if column.rounded and declared.type not in ("amount", "number"):
             problems.append((at, f"`rounded` has no meaning for a {declared.type}"))

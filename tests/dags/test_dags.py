@@ -13,17 +13,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import requests
+import yaml
 from conftest import PROJECT, Home, ledger_of
 
 from onefunnel.orchestrator import airflow, environment, running
 from onefunnel.paths import Paths
+from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import connection, serve_all
 
+SCALE = 0.2  # of the company
 CHAIN = ["start", "extract", "check_raw", "build", "seal", "check_marts", "publish", "report"]
 INSPECT = """
 import json, sys
@@ -50,7 +55,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """An installation of the sandbox company, with the project's own pipeline.yml."""
     home = Home(tmp_path_factory.mktemp("airflow") / "home")
     home.path.mkdir()
-    home.config.write_text((PROJECT / "examples" / "sandbox_files" / "pipeline.yml").read_text())
+    home.config.write_text((PROJECT / "pipeline.yml").read_text())
     return home
 
 
@@ -123,10 +128,28 @@ def test_a_declared_schedule_reaches_the_daily_dag_and_no_other(sandbox: Home, t
     assert {k: d["schedule"] for k, d in found.items()} == {"revenue_daily": "20 4 * * *", "revenue_backfill": "None"}
 
 
+@pytest.mark.airflow
+def test_a_step_sees_the_connection_of_its_own_source_alone(sandbox: Home) -> None:
+    show = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); import steps; found = {s: steps.environment_of_step("
+        "steps.connection_of(s), last_try=False) for s in ('search_ads', 'trade_shows')};"
+        " print(json.dumps({s: sorted(k for k in e if k.startswith('AIRFLOW_CONN_')) for s, e in found.items()}))"
+    )
+    held = {f"AIRFLOW_CONN_{n}": '{"conn_type": "http", "password": "of-a-test"}' for n in ("SEARCH_ADS", "CRM")}
+    done = subprocess.run(
+        [sys.executable, "-c", show, str(PROJECT / "dags")],
+        env={**airflow_environment(sandbox), **held},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == {"search_ads": ["AIRFLOW_CONN_SEARCH_ADS"], "trade_shows": []}
+
+
 @pytest.fixture(scope="module")
 def demo(sandbox: Home) -> str:
-    """Day 1 through `onefunnel demo`: a DAG run in real Airflow without a server; what it printed."""
-    done = sandbox.cli("demo", timeout=600)
+    """Day 1 through `onefunnel demo`: a DAG run in real Airflow over the platforms' APIs; what it printed."""
+    done = sandbox.cli("demo", "--scale", str(SCALE), timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -137,6 +160,13 @@ def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo:
         assert words in demo
     assert (sandbox.path / "published" / "site" / "index.html").is_file()
     assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 3000
+    said = "select count(distinct source_system), sum(abs(difference)) from metadata.source_totals"
+    assert sandbox.query(said) == [(5, 0)], "what the five platforms count of their own has arrived"
+    shown = {(row["source"], row["stream"]): row for row in sandbox.ok("sources", "--json")}
+    for source in ("search_ads", "partner_search_ads", "social_ads", "video_ads"):
+        row = shown[source, "performance_daily"]
+        assert row["totals"].endswith("agree") and "requests" in row["quota"] and " … " in row["read"]
+    assert "api-usage" in shown["crm", "leads"]["quota"]
 
 
 # The task keeps everyone out of the ledger, so the step that it starts waits, until the task's time is over.
@@ -215,6 +245,17 @@ class Api:
         return json.dumps(text)
 
 
+@contextmanager
+def platforms(home: Home, day: int) -> Iterator[None]:
+    """The company's platforms answer, and this environment has the connections to them."""
+    sources = yaml.safe_load(home.config.read_text())["sources"]
+    vendors = {name: source["connector"] for name, source in sources.items() if source["connector"] != "files"}
+    company = Company(scale=SCALE, business=True, served=True)
+    with serve_all(company, day, list(vendors.values())) as bases:
+        os.environ.update({f"AIRFLOW_CONN_{n.upper()}": connection(v, bases[v]) for n, v in vendors.items()})
+        yield
+
+
 @pytest.fixture(scope="module")
 def api(sandbox: Home, demo: str) -> Iterator[Api]:
     """Airflow over the demo's state, as `make up` starts it, on a free port."""
@@ -223,7 +264,7 @@ def api(sandbox: Home, demo: str) -> Iterator[Api]:
         port = probe.getsockname()[1]
     airflow_environment(sandbox)
     paths = Paths(sandbox.path, sandbox.project)
-    with running(paths, port) as processes:
+    with platforms(sandbox, day=2), running(paths, port) as processes:
         deadline = time.monotonic() + 180
         while True:
             try:
@@ -276,7 +317,7 @@ def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Hom
     assert unasked.status_code == 400, unasked.text[:500]
     assert "last_day" in unasked.text, "a backfill needs both days"
 
-    day = sandbox.ok("sandbox", "next-day")
+    day = sandbox.ok("sandbox", "next-day", "--scale", str(SCALE))
     api.call("PATCH", "dags/revenue_daily", is_paused=False)
     triggered = api.call("POST", "dags/revenue_daily/dagRuns", logical_date=None, conf={"as_of": day["as_of"]})[
         "dag_run_id"
@@ -287,6 +328,6 @@ def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Hom
         time.sleep(2)
     tasks = api.call("GET", f"dags/revenue_daily/dagRuns/{triggered}/taskInstances")["task_instances"]
     assert state == "success", {t["task_id"]: t["state"] for t in tasks}
-    assert len([t for t in tasks if t["task_id"] == "extract"]) == 11
+    assert len([t for t in tasks if t["task_id"] == "extract"]) == 12
     assert sandbox.ok("status", "--json")["readers_see"]["as_of"] == day["as_of"].replace("T", " ").replace("Z", "")
     assert any(a["name"] == "marts/revenue" for a in api.call("GET", "assets")["assets"])

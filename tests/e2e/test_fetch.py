@@ -13,7 +13,6 @@ import duckdb
 import httpx
 import pytest
 import world
-import yaml
 from conftest import Home
 
 from onefunnel.sandbox.company import Company
@@ -200,26 +199,6 @@ def test_without_its_connection_the_source_says_where_to_put_it(platform: Platfo
     assert "there is no connection search_ads" in done.stderr and "AIRFLOW_CONN_SEARCH_ADS" in done.stderr
 
 
-def test_the_published_days_are_the_platforms_to_the_micro(platform: Platform) -> None:
-    """Two whole runs, gates included: spend, restatements and the platform's own totals."""
-    home = platform.home()
-    declared = json.loads(home.config.read_text())
-    declared["sources"]["fx"] = yaml.safe_load(world.FILES.read_text())["sources"]["fx"]
-    home.config.write_text(json.dumps(declared))
-    for day in (1, 2):
-        as_of = platform.go_to(day)
-        world.deliver(home, platform.company, day)
-        home.ok("run", "--run-id", f"day{day}", "--as-of", as_of)
-    found = home.query(
-        "select ad_account_id, spend_date::varchar, campaign_id, (spend_amount * 1000000)::bigint from marts.fct_ad_spend"
-        " where is_current and source_system = 'search_ads'"
-    )
-    assert {(a, d, c): micros for a, d, c, micros in found if micros} == platform.spent(2)
-    assert home.query("select count(*) > 100, sum(abs(difference)) from metadata.source_totals") == [(True, 0)]
-    [row] = [r for r in home.ok("sources", "--json") if r["source"] == "search_ads"]
-    assert row["totals"].endswith("agree") and "requests" in row["quota"] and " … " in row["read"]
-
-
 def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(platform: Platform) -> None:
     """A cache on the way that answers one question with the answer to another: every row of it reads well."""
     home = platform.home()
@@ -235,3 +214,16 @@ def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(pla
     httpx.delete(f"{platform.url}/_sandbox/faults").raise_for_status()
     morning(home, platform, 2)
     assert counts(home) == platform.spent(2)
+
+
+def test_sources_do_not_wait_for_each_other(platform: Platform) -> None:
+    home = platform.home()
+    declared = json.loads(home.config.read_text())
+    declared["sources"]["other_ads"] = {**declared["sources"]["search_ads"], "required": False}
+    home.config.write_text(json.dumps(declared))
+    with serve(make_app(platform.company, 1)) as other:
+        home.extra["AIRFLOW_CONN_OTHER_ADS"] = connection("google_ads", other)
+        assert home.extract("day1", platform.go_to(1)).returncode == 0
+        at = [[r["at"] for r in httpx.get(f"{u}/_sandbox/faults").json()["requests"]] for u in (platform.url, other)]
+    assert max(map(min, at)) < min(map(max, at))
+    assert {x.source for x in world.loads(home)} == {"search_ads", "other_ads"}

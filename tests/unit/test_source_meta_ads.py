@@ -175,7 +175,7 @@ def test_no_token_is_kept_in_a_page(url: str, tmp_path: Path, monkeypatch: pytes
 def test_a_job_that_fails_is_asked_for_again_in_halves(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
-    monkeypatch.setattr(meta_ads, "JOB_SECONDS", 0.05)
+    monkeypatch.setattr(meta_ads, "JOB_SECONDS", 0.3 if outcome == "stuck" else 60.0)
     HTTP.post(f"{url}/_sandbox/jobs", json={"outcome": outcome, "times": 3}).raise_for_status()
     rows, _ = fetch(url, tmp_path, asked("performance_daily"))
     assert said(rows) == counted(truth())
@@ -227,3 +227,17 @@ def test_a_quota_that_is_used_up_says_when_it_is_open_again() -> None:
     answer = httpx.Response(400, headers=used)
     again = meta_ads._explained(answer, {"error": {"code": 80000, "message": "x"}})
     assert getattr(again, "after", None) == 19 * 60
+
+
+def test_jobs_wait_at_meta_together_and_no_more_than_so_many(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meta_ads, "JOBS_AT_ONCE", 3)
+    rows, _ = fetch(url, tmp_path, asked("performance_daily", since=FIRST - dt.timedelta(days=100)))
+    assert said(rows) == counted(truth())
+    waiting, most = 0, 0
+    for request in journal(url):
+        of_a_job = "/act_" not in request["path"] and request["path"].endswith("/insights")
+        waiting += (request["method"] == "POST") - of_a_job
+        most = max(most, waiting)
+    assert (waiting, most) == (0, 3)

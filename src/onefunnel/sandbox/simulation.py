@@ -164,6 +164,16 @@ class Simulation:
         }
         return Delivery(platform, self.date_of(number), lambda: self._delivered(platform, number), names, flaws)
 
+    def channel(self, campaign: Campaign) -> str:
+        """The agreed channel of a campaign. Meta's API does not tell figures of campaigns by where they were shown: there it is
+        the channel of the platform."""
+        networks = PLATFORMS[campaign.source].networks
+        return (
+            next(iter(networks.values()))
+            if campaign.source in {SOCIAL} & {*self.served}
+            else networks[campaign.network]
+        )
+
     def has_delivery(self, source: str, number: int) -> bool:
         """Whether `source` delivers a performance file on this day at all."""
         return next(self._delivered(PLATFORMS[source], number), None) is not None

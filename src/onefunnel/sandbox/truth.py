@@ -250,7 +250,7 @@ class Truth:
                             cell.spend_date,
                             cell.account.currency,
                         )
-                        yield key, row.figures, platform.networks[row.campaign.network]
+                        yield key, row.figures, self.simulation.channel(row.campaign)
 
 
 def _performance(delivery: Delivery) -> StreamDelivery:

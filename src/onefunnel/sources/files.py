@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from onefunnel.errors import EnvironmentNotReady, StepFailed
 from onefunnel.settings import Dialect, Stream
-from onefunnel.sources import inbox, ndjson, xlsx
+from onefunnel.sources import inbox, ndjson, nested, xlsx
 from onefunnel.sources.base import ReadableFile, RecordError, Reject
 from onefunnel.sources.text_table import TextTable
 
@@ -111,9 +111,9 @@ def read_file(file: FoundFile, seq: int, stream: Stream, work: Path, where: str)
             do="Have it written again; a file without rows still has its header.",
         )
     if stream.format == "parquet":
-        return _read_parquet(file, seq, snapshot, here)
+        return _read_parquet(file, seq, stream, snapshot, here)
     if stream.format == "ndjson":
-        return _read_ndjson(file, seq, stream.dialect, snapshot, work, here)
+        return _read_ndjson(file, seq, stream, snapshot, work, here)
     if stream.format == "xlsx":
         return _read_xlsx(file, seq, stream, snapshot, work, here)
     return _read_csv(file, seq, stream.dialect, snapshot, work, here)
@@ -159,24 +159,32 @@ def _snapshot(file: FoundFile, target: Path, where: str) -> None:
         raise _still_written(where, file.absolute)
 
 
-def _read_parquet(file: FoundFile, seq: int, snapshot: Path, here: str) -> ReadableFile:
+def _read_parquet(file: FoundFile, seq: int, stream: Stream, snapshot: Path, here: str) -> ReadableFile:
     try:
         metadata = pq.ParquetFile(snapshot)
-        names, rows = tuple(metadata.schema_arrow.names), metadata.metadata.num_rows
+        schema, rows = metadata.schema_arrow, metadata.metadata.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise StepFailed(
             f"The file is not readable Parquet: {str(error).splitlines()[0]}",
             where=here,
             do="Have it written again, or correct `format` in pipeline.yml.",
         ) from None
+    columns = nested.flat_columns(schema, nested.picks(stream))
+    names = tuple(name for name, _ in columns) or tuple(schema.names)
     _refuse_doubled(names, here)
+    clean = snapshot
+    if columns:
+        clean = snapshot.with_suffix(".parquet")
+        nested.write_flat(snapshot, columns, clean)
+        snapshot.unlink()
     beside = inbox.fetched(file.absolute)
     return ReadableFile(
-        seq, file.path, file.sha256, file.bytes, file.modified_at, snapshot, None, names, rows, fetched=beside
+        seq, file.path, file.sha256, file.bytes, file.modified_at, clean, None, names, rows, fetched=beside
     )
 
 
-def _read_ndjson(file: FoundFile, seq: int, dialect: Dialect, snapshot: Path, work: Path, here: str) -> ReadableFile:
+def _read_ndjson(file: FoundFile, seq: int, stream: Stream, snapshot: Path, work: Path, here: str) -> ReadableFile:
+    dialect, picks = stream.dialect, nested.picks(stream)
     table, rejects, last = TextTable(work, seq), list[Reject](), 0
     for last, text in ndjson.lines(_utf8_blocks(snapshot, dialect, here), MAX_RECORD_BYTES):
         if not text.strip():
@@ -184,7 +192,7 @@ def _read_ndjson(file: FoundFile, seq: int, dialect: Dialect, snapshot: Path, wo
         try:
             if len(text) > MAX_RECORD_BYTES:
                 raise RecordError(f"record longer than {MAX_RECORD_BYTES:,} bytes")
-            table.add(last, ndjson.parse(text))
+            table.add(last, ndjson.parse(text, picks))
         except RecordError as error:
             rejects.append(Reject(seq, file.path, last, str(error), text.decode("utf-8", "replace")))
     if dialect.final_newline and not _ends_with_newline(snapshot):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ HOT_DAYS, MONTHLY_DAYS = 28, 90
 HISTORY_MONTHS = 37
 DAYS_AT_ONCE = 31  # more days than these are asked for as jobs, in pieces of so many
 AT_ONCE = 4
+JOBS_AT_ONCE = 24  # two years of an account; Meta names no limit, only one of calls
 PAGE_ROWS = 500
-FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 1.0, 30.0
+FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 0.25, 30.0
 # A job may take up to an hour at Meta. One that is not ready after ten minutes is mostly stuck: its halves are asked for.
 JOB_SECONDS, FETCH_SECONDS = 600.0, 3_600.0
 
@@ -77,6 +79,18 @@ _Read = Callable[[str, Mapping[str, Any] | None], Any]
 
 class _TooMuch(StepFailed):
     """Meta cannot answer for so many days at once."""
+
+
+@dataclass(eq=False)
+class _Job:
+    """Insights that Meta prepares: which, its run there (none before it is asked for), when it is looked at next."""
+
+    account: AdAccount
+    days: Days
+    run: str = ""
+    began: float = 0.0
+    pause: float = 0.0
+    look_at: float = 0.0
 
 
 def connect(where: str, connection: Connection, accounts: Sequence[str]) -> MetaAds:
@@ -212,75 +226,106 @@ class MetaAds:
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
     def _insights(self, inbox: Inbox, spans: Mapping[AdAccount, Days], level: str, fields: Sequence[str]) -> list[Path]:
-        """Save the insights of accounts by day; in the order of accounts and days."""
+        """Save the insights of accounts by day; the pages in the order of accounts and days."""
         params: dict[str, Any] = {"level": level, "time_increment": 1, "fields": ",".join(("account_id", *fields))}
         if level != "account":
             only = {"field": f"{level}.effective_status", "operator": "IN", "value": _OF_LEVEL[level]}
             params |= {"filtering": json.dumps([only]), "action_attribution_windows": json.dumps(_WINDOWS)}
 
-        def read(asked: tuple[AdAccount, Days, bool]) -> list[Path]:
-            account, days, as_job = asked
-            return self._insights_of(account, days, params, inbox.pages / f"{level}-{account.id}", as_job)
+        def at_once(part: tuple[AdAccount, Days]) -> tuple[list[Path], list[_Job]]:
+            """The pages of some days, and the jobs of those that are too much for an answer."""
+            account, days = part
+            try:
+                return self._pages(self._insights_path(account), {**params, **_range(days)}, stem(part)), []
+            except _TooMuch:
+                if days[0] == days[1]:
+                    return [], [_Job(account, days)]
+                found = [at_once((account, half)) for half in halves(days)]
+                return [page for pages, _ in found for page in pages], [job for _, jobs in found for job in jobs]
 
-        wanted = [
-            (account, piece, (days[1] - days[0]).days >= DAYS_AT_ONCE)
-            for account, days in spans.items()
-            for piece in pieces(days, DAYS_AT_ONCE)
-        ]
-        return [page for pages in some_at_once(read, wanted, AT_ONCE) for page in pages]
+        def stem(part: tuple[AdAccount, Days]) -> Path:
+            account, (since, until) = part
+            return inbox.pages / f"{level}-{account.id}-{since}-{until}"
 
-    def _insights_of(
-        self, account: AdAccount, days: Days, params: Mapping[str, Any], stem: Path, as_job: bool
+        few: list[tuple[AdAccount, Days]] = []
+        many: list[tuple[AdAccount, Days]] = []
+        for account, days in spans.items():
+            is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
+            (many if is_long else few).extend((account, piece) for piece in pieces(days, DAYS_AT_ONCE))
+        found = some_at_once(at_once, few, AT_ONCE)
+        jobs = [_Job(*part) for part in many] + [job for _, jobs in found for job in jobs]
+        pages = self._by_jobs(jobs, params, stem)
+        return sorted([*pages, *(page for pages, _ in found for page in pages)])
+
+    def _by_jobs(
+        self,
+        jobs: list[_Job],
+        params: Mapping[str, Any],
+        stem: Callable[[tuple[AdAccount, Days]], Path],
     ) -> list[Path]:
-        """Save the insights of one account: at once or by a job, of half the days where all of them are too much."""
-        since, until = days
-        query = {**params, "time_range": json.dumps({"since": str(since), "until": str(until)})}
-        path = f"{VERSION}/act_{account.id}/insights"
-        here = stem.with_name(f"{stem.name}-{since}-{until}")
-        try:
-            if not as_job:
-                return self._pages(path, query, here)
-            run = self.api.json("POST", path, has="report_run_id", data=query)["report_run_id"]
-            self._wait_for(run)
-            return self._pages(f"{VERSION}/{run}/insights", {}, here)
-        except _TooMuch as error:
-            if since < until:
-                parts = [self._insights_of(account, half, params, stem, as_job) for half in halves(days)]
-                return [page for part in parts for page in part]
-            if not as_job:
-                return self._insights_of(account, days, params, stem, as_job=True)
-            raise StepFailed(
-                f"Meta gives no insights of ad account {account.id} on {since}: {error.what}",
-                where=f"{self.where}, level {params['level']}",
-                do="Run again later. If it stays so, leave the stream of this level out of pipeline.yml.",
-            ) from None
+        """Save insights by jobs: many wait at Meta at a time, each is looked at in its turn and read when it is done."""
 
-    def _wait_for(self, run: str) -> None:
-        """Wait until a job is done.
+        def advanced(job: _Job) -> tuple[list[Path], list[_Job]]:
+            """What a job gives, and the jobs that are left: itself, or those of the halves of its days."""
+            try:
+                if not job.run:
+                    query = {**params, **_range(job.days)}
+                    path = self._insights_path(job.account)
+                    job.run = self.api.json("POST", path, has="report_run_id", data=query)["report_run_id"]
+                    job.began, job.pause = time.monotonic(), FIRST_LOOK_SECONDS
+                elif self._is_done(job):
+                    return self._pages(f"{VERSION}/{job.run}/insights", {}, stem((job.account, job.days))), []
+                else:
+                    job.pause = min(SLOWEST_LOOK_SECONDS, job.pause * 1.5)
+                job.look_at = time.monotonic() + job.pause
+                return [], [job]
+            except _TooMuch as error:
+                if job.days[0] < job.days[1]:
+                    return [], [_Job(job.account, half) for half in halves(job.days)]
+                raise StepFailed(
+                    f"Meta gives no insights of ad account {job.account.id} on {job.days[0]}: {error.what}",
+                    where=f"{self.where}, level {params['level']}",
+                    do="Run again later. If it stays so, leave the stream of this level out of pipeline.yml.",
+                ) from None
+
+        pages: list[Path] = []
+        while jobs:
+            jobs.sort(key=lambda job: not job.run)  # those that have begun keep their place
+            time.sleep(max(0.0, min(job.look_at for job in jobs[:JOBS_AT_ONCE]) - time.monotonic()))
+            due = [job for job in jobs[:JOBS_AT_ONCE] if job.look_at <= time.monotonic()]
+            jobs = [job for job in jobs if job not in due]
+            for given, left in some_at_once(advanced, due, AT_ONCE):
+                pages += given
+                jobs += left
+        return pages
+
+    def _is_done(self, job: _Job) -> bool:
+        """Whether a job is done.
 
         Raises:
             _TooMuch: it failed, was skipped, or does not come to its end.
             EnvironmentNotReady: nor did those before it, for an hour in all.
         """
-        began, pause = time.monotonic(), FIRST_LOOK_SECONDS
-        while True:
-            state = self.api.json("GET", f"{VERSION}/{run}", params={"fields": "async_status,async_percent_completion"})
-            status, percent = str(state.get("async_status")), str(state.get("async_percent_completion"))
-            if status == "Job Completed" and percent == "100":
-                return
-            if status in ("Job Failed", "Job Skipped"):
-                raise _TooMuch(f"its job ended as `{status}`.")
-            now = time.monotonic()
-            if now > self._until:
-                raise EnvironmentNotReady(
-                    f"Meta's reports are not ready after {FETCH_SECONDS / 60:,.0f} minutes.",
-                    where=self.where,
-                    do="Run again later; nothing was lost.",
-                )
-            if now - began > min(JOB_SECONDS, self.api.deadline):
-                raise _TooMuch(f"its job stays at {percent} per cent.")
-            time.sleep(pause)
-            pause = min(SLOWEST_LOOK_SECONDS, pause * 1.5)
+        fields = {"fields": "async_status,async_percent_completion"}
+        state = self.api.json("GET", f"{VERSION}/{job.run}", has="async_status", params=fields)
+        status, percent = str(state.get("async_status")), str(state.get("async_percent_completion"))
+        if status == "Job Completed" and percent == "100":
+            return True
+        if status in ("Job Failed", "Job Skipped"):
+            raise _TooMuch(f"its job ended as `{status}`.")
+        now = time.monotonic()
+        if now > self._until:
+            raise EnvironmentNotReady(
+                f"Meta's reports are not ready after {FETCH_SECONDS / 60:,.0f} minutes.",
+                where=self.where,
+                do="Run again later; nothing was lost.",
+            )
+        if now - job.began > min(JOB_SECONDS, self.api.deadline):
+            raise _TooMuch(f"its job stays at {percent} per cent.")
+        return False
+
+    def _insights_path(self, account: AdAccount) -> str:
+        return f"{VERSION}/act_{account.id}/insights"
 
     def _pages(self, path: str, params: Mapping[str, Any], stem: Path) -> list[Path]:
         """Save all pages of a list. `next` repeats the access token, which is not kept."""
@@ -324,6 +369,10 @@ class MetaAds:
                     do="Run again; if it stays so, please report it as an issue.",
                 )
             seen.add(path)
+
+
+def _range(days: Days) -> dict[str, str]:
+    return {"time_range": json.dumps({"since": str(days[0]), "until": str(days[1])})}
 
 
 def _within_windows(actions: str, kind: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from onefunnel.sources.base import RecordError
+from onefunnel.sources.nested import Pick, element_of
 
 MAX_DEPTH = 20
 
@@ -24,8 +25,9 @@ def lines(blocks: Iterator[bytes], max_record_bytes: int) -> Iterator[tuple[int,
         yield line + 1, rest
 
 
-def parse(text: bytes) -> dict[str, str | None]:
-    """One record: names to text. A nested object's values are named `outer.inner`; a list is its own JSON text.
+def parse(text: bytes, picks: Sequence[Pick] = ()) -> dict[str, str | None]:
+    """One record: names to text. A nested object's values are named `outer.inner`; a list is its own JSON text, and what is picked
+    from it has a name of its own.
 
     Numbers keep every digit they were written with, and true and false are `true` and `false`.
 
@@ -48,6 +50,10 @@ def parse(text: bytes) -> dict[str, str | None]:
         raise RecordError("not a JSON object")
     flat: dict[str, str | None] = {}
     _flatten(value, "", flat, 0)
+    for pick in picks:
+        is_there, item = element_of(value, pick)
+        if is_there:
+            flat[pick.name] = _text(item)
     return flat
 
 
@@ -77,10 +83,15 @@ def _flatten(value: dict[str, Any], prefix: str, into: dict[str, str | None], de
             _flatten(item, f"{full}.", into, depth + 1)
         elif full in into:
             raise RecordError("an object names a key twice")
-        elif item is None or isinstance(item, str):
-            into[full] = item if item is None else str(item)
         else:
-            into[full] = _json(item)
+            into[full] = _text(item)
+
+
+def _text(item: Any) -> str | None:
+    """A value as it was written; what is no single value as JSON."""
+    if item is None or isinstance(item, str):
+        return None if item is None else str(item)
+    return _json(item)
 
 
 def _json(value: Any) -> str:

@@ -68,9 +68,9 @@ met as (
         and bounded.path_start < units.occurred_at
         and (
             bounded.conversion_at >= units.occurred_at
-            -- the form that made a lead may be stamped after the lead
+            -- the form that made a lead may be stamped after the lead, and so may the list of those who came
             or (
-                units.touch_type = 'form'
+                units.touch_type in ('form', 'responded')
                 and units.occurred_at <= {{ dbt.dateadd('second', 'bounded.conversion_grace_seconds', 'bounded.conversion_at') }}
             )
         )

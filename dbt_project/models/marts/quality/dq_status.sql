@@ -33,7 +33,7 @@
     'rpt_funnel_activity': [
         'leads', 'lead_changes', 'opportunities', 'opportunity_changes', 'contacts', 'activities', 'holidays', 'working_hours',
     ],
-    'fct_touch': ['web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts', 'campaigns', 'performance_daily'],
+    'fct_touch': ['web_touches', 'email_touches', 'event_touches', 'campaign_members', 'crm_campaigns', 'leads', 'contacts', 'accounts', 'campaigns', 'performance_daily'],
     'fct_credit': [
         'web_touches', 'email_touches', 'event_touches', 'leads', 'contacts', 'accounts', 'opportunities', 'opportunity_changes',
         'revenue_events', 'fx_rates', 'campaigns', 'performance_daily',

@@ -12,7 +12,7 @@ from onefunnel.sandbox.business.log import Touch
 from onefunnel.sandbox.business.money import Money, apportioned
 from onefunnel.sandbox.business.names import Names
 from onefunnel.sandbox.business.visits import CLICK_IDS, PAIRS, REFERRERS
-from onefunnel.sandbox.world import PLATFORMS, Campaign
+from onefunnel.sandbox.world import Campaign
 
 MODELS = ("first", "last", "linear")
 ALL = 1_000_000
@@ -133,10 +133,10 @@ class Credit:
             campaign = f"crm/{touch.crm_campaign_id}" if touch.crm_campaign_id else None
             return "email" if touch.channel_kind == "mail" else "event", campaign
         if touch.campaign is not None and touch.tag == "id":
-            return _channel(touch.campaign), _name(touch.campaign)
+            return self.names.simulation.channel(touch.campaign), _name(touch.campaign)
         called = self.names.in_link(touch)
         bearers = self.names.called(called, touch.at_ms // 1_000) if called is not None else []
-        channels = {_channel(c) for c in bearers}
+        channels = {self.names.simulation.channel(c) for c in bearers}
         if len(channels) == 1:
             return channels.pop(), _name(bearers[0]) if len(bearers) == 1 else None
         pair = PAIRS.get((touch.utm_source or "", touch.utm_medium or ""))
@@ -264,10 +264,6 @@ class Credit:
                     for touch_id, weight in weights.items()
                 ]
         return found
-
-
-def _channel(campaign: Campaign) -> str:
-    return PLATFORMS[campaign.source].networks[campaign.network]
 
 
 def _name(campaign: Campaign) -> str:

@@ -20,7 +20,7 @@ import datetime as dt
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
@@ -329,6 +329,11 @@ def _add_control(app: FastAPI, account: Account) -> None:
         return account.log_in({name: values[0] for name, values in form.items()})
 
 
+def _is_archived(query: Mapping[str, str]) -> bool:
+    """Whether archived records are asked for; HubSpot's own SDK for Python writes `True`."""
+    return query.get("archived", "false").lower() == "true"
+
+
 def _names(value: str | list[str] | None) -> list[str]:
     """Names as a list, or in one text with commas, or the parameter several times."""
     parts = [value] if isinstance(value, str) else value or []
@@ -386,7 +391,7 @@ def _add_objects(app: FastAPI, account: Account) -> None:
     async def listed(request: Request, object_type: str) -> Response:
         account.admit(request, object_type)
         query = request.query_params
-        archived = query.get("archived", "false") == "true"
+        archived = _is_archived(query)
         names = _names(query.getlist("properties"))
         past = _names(query.getlist("propertiesWithHistory"))
         asked = _whole(query.get("limit", "10"), "limit", _LIST_WITH_HISTORY if past else _LIST_MOST)
@@ -413,7 +418,7 @@ def _add_objects(app: FastAPI, account: Account) -> None:
         inputs = [str(entry.get("id", "")) for entry in order.get("inputs", [])]
         if not 1 <= len(inputs) <= _BATCH_MOST:
             raise ApiError(400, "VALIDATION_ERROR", f"inputs must be 1 to {_BATCH_MOST} ids")
-        archived = request.query_params.get("archived", "false") == "true"
+        archived = _is_archived(request.query_params)
         records = {record.record_id: record for record in account.records(object_type, archived)}
         names, past = _names(order.get("properties")), _names(order.get("propertiesWithHistory"))
         found = [records[i] for i in dict.fromkeys(inputs) if i in records]
@@ -438,7 +443,7 @@ def _add_objects(app: FastAPI, account: Account) -> None:
     async def one(request: Request, object_type: str, record_id: str) -> Response:
         account.admit(request, object_type)
         query = request.query_params
-        archived = query.get("archived", "false") == "true"
+        archived = _is_archived(query)
         records = {record.record_id: record for record in account.records(object_type, archived)}
         # A merged record's id leads to its survivor.
         record = records.get(account.portal.standing(object_type, record_id))
@@ -633,7 +638,7 @@ def _add_lists(app: FastAPI, account: Account) -> None:
     async def owners(request: Request) -> Response:
         account.admit(request, "owners")
         query = request.query_params
-        archived = query.get("archived", "false") == "true"
+        archived = _is_archived(query)
         size = min(_whole(query.get("limit", "100"), "limit", 500), account.settings.page_size)
         users = sorted(account.portal.state.tables["users"].values(), key=lambda user: user.key)
         rest = [

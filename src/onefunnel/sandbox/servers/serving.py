@@ -64,6 +64,8 @@ def serve(app: ASGIApp) -> Iterator[str]:
         loop="asyncio",
         http="h11",
         timeout_graceful_shutdown=1,
+        # Longer than clients sleep between two looks at a job: simple-salesforce's five seconds met uvicorn's five.
+        timeout_keep_alive=75,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="sandbox-server", daemon=True)

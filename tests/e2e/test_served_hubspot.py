@@ -1,0 +1,100 @@
+"""A company whose CRM is HubSpot: a published run of what its API tells, held against the company's truth.
+
+HubSpot keeps one record of a person and forgets what was deleted long ago, so what can be compared is what it still has:
+deals with their amounts and outcomes, and every step of its leads.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+import world
+import yaml
+from conftest import Home
+
+from onefunnel.sandbox import PUBLIC_TOKEN_KEY
+from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import connection, serve_all
+from onefunnel.sandbox.servers.hubspot_objects import contact_key, opportunity_key
+
+pytestmark = pytest.mark.long
+
+COMPANY = Company(scale=0.1, business=True)
+AROUND = ("fx", "calendars")  # what a CRM alone needs from others: rates and working hours
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Readers see day 2; the sources are HubSpot, exchange rates and calendars."""
+    home = Home(tmp_path_factory.mktemp("hubspot") / "home", extra={"ONEFUNNEL_TOKEN_KEY": PUBLIC_TOKEN_KEY})
+    home.path.mkdir()
+    declared = yaml.safe_load(world.FILES.read_text())
+    sources = {name: declared["sources"][name] for name in AROUND}
+    sources["crm"] = {"connector": "hubspot", "owner": "sales", "since": "2024-04-01"}
+    home.config.write_text(yaml.safe_dump({**declared, "sources": sources}, sort_keys=False))
+    for day in (1, 2):
+        world.deliver(home, COMPANY, day)
+        with serve_all(COMPANY, day, ["hubspot"]) as bases:
+            home.extra["AIRFLOW_CONN_CRM"] = connection("hubspot", bases["hubspot"])
+            done = home.cli("run", "--run-id", f"day{day}", "--as-of", world.instant(COMPANY, day))
+        assert done.returncode == 0, done.stderr[-3000:]
+    return home
+
+
+def test_deals_are_the_company_s(home: Home) -> None:
+    found = {
+        opportunity_key(row[0]): (*row[1:2], None if row[2] is None else int(row[2].scaleb(6)), row[3])
+        for row in home.query(
+            "select opportunity_id, currency, opportunity_amount, case when is_won then 'won' when is_lost then 'lost'"
+            " else 'open' end from marts.fct_opportunity where not is_deleted"
+        )
+    }
+    expected = {
+        key: (deal.currency, deal.amount_micro, deal.state)
+        for key, deal in COMPANY.business_truth(2).opportunities.items()
+        if not deal.is_deleted
+    }
+    assert found == expected and len({state for *_, state in found.values()}) == 3
+
+
+def test_the_journeys_of_leads_are_the_company_s_to_the_second(home: Home) -> None:
+    """All of them but those of merged people: of these HubSpot has kept one record."""
+    found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for lead, *step in home.query(
+        "select journey.lead_id, step_order, attempt_no, epoch(entered_at)::bigint from marts.fct_funnel_step as step"
+        " inner join marts.fct_journey as journey using (journey_id)"
+        " where journey.lead_id is not null and not journey.is_excluded"
+    ):
+        found[contact_key(lead)[1]].append(tuple(step))
+    truth = COMPANY.business_truth(2)
+    expected: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    person_of = {j.lead_id: j.person for j in truth.journeys.values() if j.lead_id}
+    for row in truth.step_rows:
+        if lead := truth.journeys[row.journey_id].lead_id:
+            expected[lead].append((row.step, row.attempt_no, row.entered_at))
+    assert {lead: sorted(steps) for lead, steps in found.items()} == {lead: sorted(expected[lead]) for lead in found}
+    leads = COMPANY.business_files.business.log(2).states("leads", COMPANY.business_files.business.until(2))
+    merged = {
+        lead
+        for lead, person in person_of.items()
+        if person not in (f"lead:{lead}", f"contact:{leads[lead]['converted_contact_id']}")
+    }
+    assert expected.keys() - found.keys() <= merged
+    assert len(found) > 200 and {step for steps in found.values() for step, *_ in steps} == {10, 20, 30, 40, 50, 60}
+
+
+def test_what_hubspot_counts_has_arrived(home: Home) -> None:
+    rows = home.query("select stream, measure, said_value > 0, difference from metadata.source_totals order by all")
+    assert [tuple(row) for row in rows] == [
+        (stream, "rows", True, 0) for stream in ("accounts", "contacts", "leads", "opportunities")
+    ]
+
+
+def test_every_record_is_loaded(home: Home) -> None:
+    rows = home.query(
+        "select stream, sum(rows_extracted), sum(rows_loaded), sum(abs(row_difference)) from metadata.row_ledger"
+        " where source_system = 'crm' group by all"
+    )
+    assert {stream: (n, difference) for stream, n, loaded, difference in rows if n != loaded or difference} == {}
+    assert len(rows) >= 8
