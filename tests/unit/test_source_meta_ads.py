@@ -175,7 +175,7 @@ def test_no_token_is_kept_in_a_page(url: str, tmp_path: Path, monkeypatch: pytes
 def test_a_job_that_fails_is_asked_for_again_in_halves(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
-    monkeypatch.setattr(meta_ads, "JOB_SECONDS", 0.3 if outcome == "stuck" else 60.0)
+    monkeypatch.setattr(meta_ads, "JOB_SECONDS", 0.4 if outcome == "stuck" else 60.0)
     HTTP.post(f"{url}/_sandbox/jobs", json={"outcome": outcome, "times": 3}).raise_for_status()
     rows, _ = fetch(url, tmp_path, asked("performance_daily"))
     assert said(rows) == counted(truth())
