@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Running:
         self.accounts = platform.accounts
         self._urls: dict[int, str] = {}
         self._usual: list[Row] = []
+        self._landed: dict[str, Landed] = {}
         self._whole: dict[tuple[str, int], list[Row]] = {}
         self.declared = read_yaml(Path(str(platform.connector.__file__)).with_suffix(".yml"))["streams"]
         self.url = self.at(1)
@@ -145,6 +146,14 @@ class Running:
             assert rows, "there is something to lose"
             self._whole[stream, day] = ordered(rows)
         return self._whole[stream, day]
+
+    def landed(self, stream: str) -> Landed:
+        """What a first load that nothing disturbs has left, to go on from."""
+        if stream not in self._landed:
+            self._landed[stream] = Landed(self, stream)
+            self._landed[stream].fetch(COMPANY.as_of(1))
+        first = self._landed[stream]
+        return replace(first, records=dict(first.records), hashes=dict(first.hashes), before=dict(first.before))
 
     # -- what is expected ----------------------------------------------------------------------------------------------
 

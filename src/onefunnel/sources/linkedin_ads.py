@@ -155,7 +155,7 @@ class LinkedInAds:
         said = totals(self._said_of_accounts(inbox, over))
         for account in spans:
             # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
-            self.api.json("GET", f"rest/adAccounts/{account.id}")
+            self.api.json("GET", f"rest/adAccounts/{account.id}", has="id")
         currencies = inbox.pages / "currencies.json"
         listed = [{"account_id": account.id, "currency": account.currency} for account in spans]
         currencies.write_text(json.dumps({"accounts": listed}), encoding="utf-8")

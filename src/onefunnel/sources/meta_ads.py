@@ -310,7 +310,7 @@ class MetaAds:
             EnvironmentNotReady: nor did those before it, for an hour in all.
         """
         fields = {"fields": "async_status,async_percent_completion"}
-        state = self.api.json("GET", f"{VERSION}/{job.run}", params=fields)
+        state = self.api.json("GET", f"{VERSION}/{job.run}", has="async_status", params=fields)
         status, percent = str(state.get("async_status")), str(state.get("async_percent_completion"))
         if status == "Job Completed" and percent == "100":
             return True
