@@ -209,6 +209,7 @@ def test_the_accounts_are_the_company_s(first_load: First):
         "day": None,
         "measure": "rows",
         "value": str(sum(r["modified_at"] is not None for r in rows)),
+        "unit": None,
     }
 
 
