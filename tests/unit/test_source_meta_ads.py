@@ -128,8 +128,16 @@ def test_every_level_holds_what_was_spent(url: str, tmp_path: Path, stream: str,
         spent if stream == "performance_daily" else {}
     )
     assert any(request["method"] == "POST" for request in journal(url)), "two months are asked for as jobs"
-    assert json.loads(beside.about["limits"]["x-app-usage"])["call_count"] >= 0
+    assert beside.about["limits"]["x-app-usage"] == "0 %"
     assert beside.about["last_day"] == str(LAST + dt.timedelta(days=1)), "today has begun"
+
+
+def test_of_a_limit_the_highest_share_is_told() -> None:
+    said = '{"8800": [{"type": "ads_insights", "call_count": 12, "total_cputime": 31, "total_time": 7, "estimated_time_to_regain_access": 99}]}'
+    assert meta_ads._used({"x-business-use-case-usage": said, "x-ad-account-usage": '{"acc_id_util_pct": 9.67}'}) == {
+        "x-business-use-case-usage": "31 %",
+        "x-ad-account-usage": "9.67 %",
+    }
 
 
 def test_a_run_reads_four_weeks_at_once_and_a_new_month_ninety_days(url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ optimised for. Meta counts one conversion under several action types; of each ki
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ _LEVELS = {
     "ad_performance_daily": ("ad", ("campaign_id", "adset_id", "ad_id")),
 }
 _FIGURES = ("spend", "impressions", "clicks")
+_SHARE = re.compile(r'"(?:call_count|total_cputime|total_time|[a-z_]+_util_pct)": *([0-9.]+)')
 _LIMITS = ("x-app-usage", "x-business-use-case-usage", "x-ad-account-usage", "x-fb-ads-insights-throttle")
 
 
@@ -153,7 +155,7 @@ class MetaAds:
             {"records": Records(pages, fields, "$.data[*]")},
             covered=None,
             totals=TOTALS.empty_table(),
-            about={"requests": self.api.usage.requests, "limits": self.api.usage.limits},
+            about={"requests": self.api.usage.requests, "limits": _used(self.api.usage.limits)},
         )
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, level: str, names: Sequence[str]) -> None:
@@ -183,7 +185,7 @@ class MetaAds:
             totals=totals(
                 self._said_of_accounts(inbox, finished(spans, asked.as_of) if level == "campaign" else {}), ROUNDED
             ),
-            about=about(spans, self.api.usage),
+            about={**about(spans, self.api.usage), "limits": _used(self.api.usage.limits)},
         )
 
     def _said_of_accounts(self, inbox: Inbox, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
@@ -413,6 +415,11 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
     if error.get("is_transient") or code in (1, 2) or response.status_code >= 500:
         return Again(f"Meta asks to try again ({code})")
     return StepFailed(said)
+
+
+def _used(limits: Mapping[str, str]) -> dict[str, str]:
+    """How much of each limit is used: the highest of the shares that its header tells, all of them per cent (*Rate Limits*)."""
+    return {name: f"{max(map(float, _SHARE.findall(said)), default=0):g} %" for name, said in limits.items()}
 
 
 def _regained(response: httpx.Response) -> float | None:
