@@ -111,7 +111,7 @@ class GoogleAds:
         }
         also = {"developer-token": connection.secret("developer_token"), "login-customer-id": self.manager}
         deadline = connection.deadline_seconds
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+        self.token = AccessToken(where, connection.token_url(TOKEN), form, also, deadline)
         self.api = Api(where, connection.base_url(API), self.token, explain=_explained, deadline=deadline)
         self._accounts: list[_Account] | None = None
 

@@ -108,6 +108,8 @@ class Inbox:
             **(about() if callable(about) else about),
             "records_fetched": fetched,
             "cells_changed": cells,
+            "since": str(self.asked.since),
+            "dates": [str(day) for day in self.asked.dates or ()],
             "read_from": utc_text(self.asked.last) if self.asked.last else None,
             "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
         }
@@ -137,7 +139,11 @@ class Inbox:
         read = f"read_parquet({literal(everything)}) as records"
         listed = ", ".join(map(identifier, self.cell))
         columns = ", ".join(f"records.{identifier(there)} as {identifier(name)}" for name, there in self.cell.items())
-        same = " and ".join(f"records.{identifier(there)} = {identifier(name)}" for name, there in self.cell.items())
+        # A part of a key may be missing: then it is for staging to say so, and not for a join to lose it.
+        there = " and ".join(
+            f"records.{identifier(r)} is not distinct from {identifier(c)}" for c, r in self.cell.items()
+        )
+        same = " and ".join(f"asked.{c} is not distinct from known.{c}" for c in map(identifier, self.cell))
         none = pa.table({name: pa.array([], pa.string()) for name in (*self.cell, "content_hash")})
         # The sum of the records' hashes (96 bits of each) is the same in any order, and of no size.
         hashed = "md5(concat_ws(':', count(*), sum((md5_number(text) >> 32)::hugeint)))"
@@ -157,13 +163,13 @@ class Inbox:
                     union all
                     select distinct {listed}, '' from covered anti join found using ({listed})
                 )
-                select asked.* from asked left join known using ({listed})
+                select asked.* from asked left join known on {same}
                 where asked.content_hash <> coalesce(known.content_hash, '')
             """)  # noqa: S608
             (found, all_of_them) = db.execute(
                 "select (select count(*) from found), (select count(*) from changed where content_hash <> '')"
             ).fetchall()[0]
-            news = "" if found == all_of_them else f"where exists (select 1 from changed where {same})"  # noqa: S608
+            news = "" if found == all_of_them else f"where exists (select 1 from changed where {there})"  # noqa: S608
             for select, to in (
                 (f"select records.* from {read} {news}", kept),  # noqa: S608
                 (f"select * from changed order by {listed}", changed),  # noqa: S608

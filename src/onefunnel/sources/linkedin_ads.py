@@ -103,7 +103,7 @@ class LinkedInAds:
                 "client_secret": connection.secret("password"),
                 "refresh_token": connection.secret("refresh_token"),
             }
-            self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+            self.token = AccessToken(where, connection.token_url(TOKEN), form, also, deadline)
         headers = self.token or (lambda _: also)
         self.api = Api(where, connection.base_url(API), headers, explain=_explained, deadline=deadline)
         self._accounts: list[AdAccount] | None = None

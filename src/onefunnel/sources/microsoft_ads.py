@@ -137,7 +137,7 @@ class MicrosoftAds:
             form["client_secret"] = connection.secret("password")
         also = {"DeveloperToken": connection.secret("developer_token"), "CustomerId": self.customer}
         deadline = connection.deadline_seconds
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+        self.token = AccessToken(where, connection.token_url(TOKEN), form, also, deadline)
         self.api, self.customers = (
             Api(where, connection.base_url(host), self.token, explain=_explained, deadline=deadline)
             for host in (REPORTING, CUSTOMERS)
