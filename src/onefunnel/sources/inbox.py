@@ -103,7 +103,7 @@ class Inbox:
                         self.asked.where,
                         "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
                     ) from None
-        cells = self._changed(everything, kept, changed, covered)
+        cells = self._changed(everything, kept, changed, covered, totals)
         about = {
             **(about() if callable(about) else about),
             "records_fetched": fetched,
@@ -134,7 +134,7 @@ class Inbox:
             return write_csv_records(records.pages, records.fields, self.pages, to, where)
         return write_records(records.pages, records.path, records.fields, self.pages, to, where)
 
-    def _changed(self, everything: Path, kept: Path, changed: Path, covered: pa.Table | None) -> int:
+    def _changed(self, everything: Path, kept: Path, changed: Path, covered: pa.Table | None, totals: pa.Table) -> int:
         """How many cells are new, changed or empty now: they, with their hashes, go to `changed`, their records to `kept`."""
         read = f"read_parquet({literal(everything)}) as records"
         listed = ", ".join(map(identifier, self.cell))
@@ -155,7 +155,11 @@ class Inbox:
                 with texts as (select {columns}, to_json(records)::varchar as text from {read})
                 select {listed}, {hashed} as content_hash from texts group by all
             """)  # noqa: S608
-            # What never was there and is not there now is no news.
+            db.register("totals", totals)
+            said = "select part, day from totals where cast(value as decimal(38, 9)) <> 0"
+            names_days = {"ad_account_id", "spend_date"} <= self.cell.keys()
+            counted = f"(asked.ad_account_id, asked.spend_date) in ({said})" if names_days else "false"
+            # What never was there and is not there now is no news, unless the source counts something there.
             db.execute(f"""
                 create temp table changed as
                 with asked as (
@@ -164,7 +168,7 @@ class Inbox:
                     select distinct {listed}, '' from covered anti join found using ({listed})
                 )
                 select asked.* from asked left join known on {same}
-                where asked.content_hash <> coalesce(known.content_hash, '')
+                where asked.content_hash <> coalesce(known.content_hash, '') or (known.content_hash is null and {counted})
             """)  # noqa: S608
             (found, all_of_them) = db.execute(
                 "select (select count(*) from found), (select count(*) from changed where content_hash <> '')"
