@@ -173,7 +173,7 @@ def test_an_account_that_may_not_be_read_any_more_is_red_and_loses_nothing(platf
     declared = [a.account_id.replace("-", "") for a in PLATFORMS[SEARCH].accounts]
     again = platform.home("home", accounts=declared)
     done = again.extract("day2", platform.go_to(2))
-    assert done.returncode == 2 and f"reaches no account {account}" in done.stderr and "link the account" in done.stderr
+    assert done.returncode == 2 and f"reach no ad account {account}" in done.stderr and "correct `accounts`" in done.stderr
     assert counts(home) == before
     platform.permit(account, True)
     assert again.extract("day2-again", platform.go_to(2)).returncode == 0
