@@ -464,7 +464,9 @@ def test_nothing_there(vendor: Running) -> None:
         landed.totals = dict.fromkeys(landed.summed(vendor.platform.counted), "1")
         assert landed.fetch(COMPANY.as_of(1), since=long_ago, dates=(long_ago, long_ago)) == []
         assert landed.hashes == {cell: ""}
-        assert landed.totals == dict.fromkeys(landed.summed(vendor.platform.counted), "0"), "what was said has been taken back"
+        assert landed.totals == dict.fromkeys(landed.summed(vendor.platform.counted), "0"), (
+            "what was said has been taken back"
+        )
         return
     empty = {"results": []} if vendor.platform.name == "hubspot" else {"totalSize": 0, "done": True, "records": []}
     path = vendor.platform.page["path"].replace("query/01g", "queryAll")

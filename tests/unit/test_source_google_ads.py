@@ -115,7 +115,7 @@ def test_an_account_that_is_not_there_is_no_empty_answer(url: str, tmp_path: Pat
 
 
 def test_an_account_whose_day_has_not_begun_is_not_asked_about_it(url: str, tmp_path: Path):
-    """At six in the morning UTC it is the day before in New York only until five; at two it is."""
+    """At two in the morning UTC it is the day before in New York."""
     as_of = COMPANY.as_of(1).replace(hour=2)
     ask = dataclasses.replace(asked("performance_daily", dates=(as_of.date(), as_of.date())), as_of=as_of)
     _, beside = fetch(url, tmp_path, ask, CELL)
@@ -154,7 +154,9 @@ def test_a_stream_that_ends_in_an_error_is_not_its_data(url: str, tmp_path: Path
 def test_a_name_that_looks_like_an_error_is_a_name(tmp_path: Path):
     page = tmp_path / "page.json"
     for name in ('[{"error": {"code": 500}}]', "error", '{"', ',"error":'):
-        page.write_text(json.dumps([{"results": [{"campaign": {"name": name, "error": name}}]}]).replace('"error": ', '"e": '))
+        page.write_text(
+            json.dumps([{"results": [{"campaign": {"name": name, "error": name}}]}]).replace('"error": ', '"e": ')
+        )
         assert google_ads._error_in(page) is None
     page.write_text(json.dumps([BATCH, {"requestId": "x", **failing(503)}]))
     assert google_ads._error_in(page) == failing(503)
