@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import world
 from conftest import Home
@@ -96,6 +97,10 @@ def counts(home: Home) -> Spend:
             " semi join newest using (ad_account_id, spend_date, seq)"
         ).fetchall()
     return {(a, d, c): micros for a, d, c, micros in rows if micros}
+
+
+def rows_of_the_last_load(home: Home) -> int:
+    return pq.ParquetFile(home.path / "landing" / world.loads(home)[-1].path / "records.parquet").metadata.num_rows
 
 
 def receipts(home: Home) -> list[dict[str, object]]:
@@ -213,7 +218,9 @@ def test_an_account_that_may_not_be_read_any_more_is_red_and_loses_nothing(platf
     declared = [a.account_id.replace("-", "") for a in PLATFORMS[SEARCH].accounts]
     again = platform.home("home", accounts=declared)
     done = again.extract("day2", platform.go_to(2))
-    assert done.returncode == 2 and f"reaches no account {account}" in done.stderr and "link the account" in done.stderr
+    assert (
+        done.returncode == 2 and f"reach no ad account {account}" in done.stderr and "correct `accounts`" in done.stderr
+    )
     assert counts(home) == before
     platform.permit(account, True)
     assert again.extract("day2-again", platform.go_to(2)).returncode == 0
@@ -256,6 +263,23 @@ def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(pla
     httpx.delete(f"{platform.url}/_sandbox/faults").raise_for_status()
     morning(home, platform, 2)
     assert counts(home) == platform.spent(2)
+
+
+def test_rows_of_which_the_platform_counts_nothing_are_missed_as_well(platform: Platform) -> None:
+    home, again = platform.home(), platform.home("again")
+    account = next(iter(platform.spent(1)))[0]
+    faults, path = f"{platform.url}/_sandbox/faults", f"/v26/customers/{account}"
+    assert home.extract("day1", platform.go_to(1)).returncode == 0
+    asked = [r for r in httpx.get(faults).json()["requests"] if r["path"].startswith(path)]
+    # The last question of an account is what it spent as a whole.
+    fault = {"kind": "error_200", "path": path, "start": len(asked), "body": [{"fieldMask": "segments.date"}]}
+    httpx.post(faults, json={"faults": [fault]}).raise_for_status()
+    assert again.extract("day1", platform.go_to(1)).returncode == 0
+    assert len(set(map(rows_of_the_last_load, (home, again)))) == 1, "the rows are there"
+    assert home.cli("check", "raw", "--run-id", "day1").returncode == 0
+    assert again.cli("check", "raw", "--run-id", "day1").returncode == 1
+    failed = {c["check_id"] for c in world.checks(again, "day1") if c["state"] == "failed"}
+    assert failed == {"performance_daily_accounts_agree"}
 
 
 def test_sources_do_not_wait_for_each_other(platform: Platform) -> None:

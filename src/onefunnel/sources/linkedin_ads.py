@@ -152,7 +152,7 @@ class LinkedInAds:
         figures = self._pages(inbox, spans, pivots)
         # Only campaigns are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if asked.stream == "performance_daily" else {}
-        said = totals(self._said_of_accounts(inbox, over))
+        said = totals(self._said_of_accounts(inbox, over), over)
         for account in spans:
             # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
             self.api.json("GET", f"rest/adAccounts/{account.id}", has="id")
