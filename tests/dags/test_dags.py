@@ -113,7 +113,7 @@ def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
         assert dag["doc"].strip().startswith("# revenue_")
         assert "onefunnel" in dag["tags"]
         assert not dag["catchup"]
-    assert found["dags"]["revenue_backfill"]["params"] == ["approve_restatement", "as_of", "first_day", "last_day"]
+    assert found["dags"]["revenue_backfill"]["params"] == ["accept_deletions", "approve_restatement", "as_of", "first_day", "last_day"]
     assert found["dags"]["revenue_backfill"]["asked"] == ["first_day", "last_day"], "no range that nobody chose"
     # The sandbox company has a clock of its own: a DAG that is unpaused must not start a run for the real date.
     assert {d["schedule"] for d in found["dags"].values()} == {"None"}
