@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime as dt
 
 from airflow.sdk import Param, dag, task
-from steps import APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
+from steps import ACCEPT_DELETIONS, APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
 
 
 @dag(
@@ -32,6 +32,7 @@ from steps import APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
     tags=["onefunnel", "revenue", "backfill"],
     params={
         "approve_restatement": APPROVE_RESTATEMENT,
+        "accept_deletions": ACCEPT_DELETIONS,
         # Without a default, so that nobody rebuilds a range that nobody chose.
         "first_day": Param(type="string", format="date", title="First day", description="Inclusive."),
         "last_day": Param(type="string", format="date", title="Last day", description="Inclusive."),

@@ -23,7 +23,7 @@ from __future__ import annotations
 import datetime as dt
 
 from airflow.sdk import Param, dag, task
-from steps import APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
+from steps import ACCEPT_DELETIONS, APPROVE_RESTATEMENT, DEFAULT_ARGS, audited_run, step
 
 from onefunnel.settings import declared_schedule
 
@@ -40,6 +40,7 @@ from onefunnel.settings import declared_schedule
     tags=["onefunnel", "revenue", "sales", "marketing"],
     params={
         "approve_restatement": APPROVE_RESTATEMENT,
+        "accept_deletions": ACCEPT_DELETIONS,
         "as_of": Param(
             None,
             type=["null", "string"],

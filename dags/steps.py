@@ -41,6 +41,14 @@ APPROVE_RESTATEMENT = Param(
 )
 
 
+ACCEPT_DELETIONS = Param(
+    None,
+    type=["null", "string"],
+    title="Accept deletions",
+    description="A source of which most known records may be gone, because they were deleted. Kept in the audit trail.",
+)
+
+
 def explain_failure(context: dict[str, Any]) -> None:
     """Failure callback: what broke, what readers see, what to do next, in the failed task's log."""
     task = context["task_instance"]
@@ -73,8 +81,12 @@ def audited_run(*, first: Any, longest: dt.timedelta, build_with: tuple[str, ...
     """
 
     @task(execution_timeout=longest, map_index_template="{{ source }}")
-    def extract(source: str) -> None:
-        step("extract", "--source", source, secrets=connection_of(source))
+    def extract(source: str, params: dict) -> None:
+        accepted = params.get(
+            "accept_deletions"
+        )  # each step is told, so that a name that is none does not go unnoticed
+        consent = ["--accept-deletions", accepted] if accepted else []
+        step("extract", "--source", source, *consent, secrets=connection_of(source))
 
     @task(execution_timeout=dt.timedelta(hours=1))
     def check_raw() -> None:

@@ -87,6 +87,15 @@ ApproveRestatement = Annotated[
         "--approve-restatement", help="Final days may differ from the published version; kept in the audit trail."
     ),
 ]
+AcceptDeletions = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-deletions",
+        metavar="SOURCE",
+        help="Of this source most known records may be gone: they were deleted; kept in the audit trail.",
+        show_default=False,
+    ),
+]
 Because = Annotated[str, typer.Option("--because", help="Why: it is kept in the audit trail.", show_default=False)]
 
 
@@ -173,6 +182,7 @@ def run(
     ] = None,
     date_to: Annotated[str | None, typer.Option("--to", help="Backfill: last day (ISO).", show_default=False)] = None,
     approve_restatement: ApproveRestatement = False,
+    accept_deletions: AcceptDeletions = None,
 ) -> None:
     """All steps of one run, in order; stops at the first that is red."""
     if (date_from is None) != (date_to is None):
@@ -194,6 +204,7 @@ def run(
         date_range=date_range,
         replay=replay,
         approve_restatement=approve_restatement,
+        accept_deletions=accept_deletions,
     )
     if code:
         raise typer.Exit(code)
@@ -237,10 +248,12 @@ def start(
 
 @app.command()
 def extract(
-    run_id: RunId, source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None
+    run_id: RunId,
+    source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None,
+    accept_deletions: AcceptDeletions = None,
 ) -> None:
     """Land what changed since the last accepted load: one immutable load per stream."""
-    _print_json(steps.extract(Installation.open(), run_id, source))
+    _print_json(steps.extract(Installation.open(), run_id, source, accept_deletions=accept_deletions))
 
 
 @check_app.command("raw")
@@ -416,7 +429,8 @@ def loads_accept(load_id: str, because: Because) -> None:
 def loads_refuse(load_id: str, because: Because) -> None:
     """Refuse a load; the next run rebuilds without it, and reads its files again once they, or their declaration, change.
 
-    A load whose landed bytes are damaged is landed again from its unchanged files.
+    A load whose landed bytes are damaged is landed again from its unchanged files. What came from an API is asked for again by the
+    next run, and comes back as a new load as long as the vendor says the same.
     """
     _judge_by_hand(load_id, "refused", because)
 

@@ -44,9 +44,20 @@ def connected(source_name: str, source: Source) -> Iterator[Connector | None]:
 
 
 def fetch(
-    connector: Connector, paths: Paths, ledger: Ledger, run: Run, source_name: str, source: Source, stream_name: str
+    connector: Connector,
+    paths: Paths,
+    ledger: Ledger,
+    run: Run,
+    source_name: str,
+    source: Source,
+    stream_name: str,
+    *,
+    accept_deletions: bool = False,
 ) -> None:
     """Have one stream fetched into its inbox, from where it is landed as any file.
+
+    Args:
+        accept_deletions: a person says that most of the source's records may be gone.
 
     Raises:
         ConfigError: the credentials, an account or a scope is wrong.
@@ -74,6 +85,7 @@ def fetch(
         known=known_cells(
             paths, [x for x in loads if x.state == "accepted"], stream, paths.home / source.root / stream_name
         ),
+        accept_deletions=accept_deletions,
     )
     try:
         connector.fetch(asked, Inbox(paths.home / source.root, asked, cell_of(stream)))

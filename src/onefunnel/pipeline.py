@@ -263,39 +263,55 @@ def _sha256_of_config(paths: Paths) -> str:
 # -- extract ----------------------------------------------------------------------------------------------------------
 
 
-def extract(here: Installation, run_id: str, source: str | None = None) -> list[dict[str, Any]]:
+def extract(
+    here: Installation, run_id: str, source: str | None = None, *, accept_deletions: str | None = None
+) -> list[dict[str, Any]]:
     """Land what changed since the last accepted load, one load per stream.
 
     Args:
         source: only this source; all of them when None.
+        accept_deletions: somebody says that most records of this source may be gone; it is kept in the audit trail.
 
     Returns:
         Per stream: source, stream, load_id (None when nothing is new), rows, note.
     """
     names = [source] if source else list(here.settings.sources)
-    unknown = [n for n in names if n not in here.settings.sources]
-    if unknown:
-        raise UsageError(f"There is no source {unknown[0]!r}.", do=f"Known: {', '.join(here.settings.sources)}")
+    _refuse_unknown(here, [*names, accept_deletions])
     with step(here, run_id, "extract", source or "") as run, ThreadPoolExecutor(APIS_AT_ONCE) as pool:
+        if accept_deletions in names:
+            here.ledger.audit("accept deletions", run_id, f"--accept-deletions {accept_deletions}")
         # An API is mostly waited for; files are read by everything that this machine has.
         of_apis = {
-            name: pool.submit(_extract_source, here, run, name)
+            name: pool.submit(_extract_source, here, run, name, name == accept_deletions)
             for name in names
             if not here.settings.sources[name].is_files
         }
         return [
             row
             for name in names
-            for row in (of_apis[name].result() if name in of_apis else _extract_source(here, run, name))
+            for row in (of_apis[name].result() if name in of_apis else _extract_source(here, run, name, False))
         ]
 
 
-def _extract_source(here: Installation, run: Run, name: str) -> list[dict[str, Any]]:
+def _refuse_unknown(here: Installation, names: Sequence[str | None]) -> None:
+    """Refuse the name of a source that is not declared.
+
+    Raises:
+        UsageError: it is none.
+    """
+    unknown = [n for n in names if n is not None and n not in here.settings.sources]
+    if unknown:
+        raise UsageError(f"There is no source {unknown[0]!r}.", do=f"Known: {', '.join(here.settings.sources)}")
+
+
+def _extract_source(here: Installation, run: Run, name: str, accept_deletions: bool) -> list[dict[str, Any]]:
     """What became of each stream of a source."""
     declared = here.settings.sources[name]
     try:
         with connected(name, declared) as connector:
-            return [_extract_stream(here, run, name, stream, connector) for stream in declared.streams]
+            return [
+                _extract_stream(here, run, name, stream, connector, accept_deletions) for stream in declared.streams
+            ]
     except (ConfigError, StepFailed, EnvironmentNotReady) as error:
         if declared.required or isinstance(error, Superseded) or not _given_up(declared, error):
             log.warning("source %s failed: %s", name, error.what)  # of several that fail, one can be raised
@@ -314,7 +330,12 @@ def _given_up(source: Source, error: OnefunnelError) -> bool:
 
 
 def _extract_stream(
-    here: Installation, run: Run, source_name: str, stream_name: str, connector: Connector | None
+    here: Installation,
+    run: Run,
+    source_name: str,
+    stream_name: str,
+    connector: Connector | None,
+    accept_deletions: bool,
 ) -> dict[str, Any]:
     source = here.settings.sources[source_name]
     stream = source.streams[stream_name]
@@ -322,7 +343,8 @@ def _extract_stream(
     root = source_root(source.root, here.paths.config, here.paths.home)
     cursor = here.ledger.accepted_files(source_name, stream_name)
     if connector is not None:
-        fetch(connector, here.paths, here.ledger, run, source_name, source, stream_name)
+        paths, ledger = here.paths, here.ledger
+        fetch(connector, paths, ledger, run, source_name, source, stream_name, accept_deletions=accept_deletions)
     found = find_files(root, stream, where)
     if not found and source.required and not here.ledger.loads(source=source_name, stream=stream_name):
         raise StepFailed(
@@ -576,11 +598,16 @@ def _require_no_refused(here: Installation, run_id: str) -> None:
         # The check may be of an earlier run: a refusal is sticky, and this run found the same file again.
         judge = ((first.judged_by or "").split("@")[0], first.load_id)
         fix = next((c["fix"] for c in here.ledger.checks() if (c["check_id"], c["subject"]) == judge), None)
+        if here.settings.sources[first.source].is_files:
+            again = f"{fix or 'Correct the file.'} A changed file is read again when the run is repeated"
+        else:
+            again = (
+                f"{fix or 'Correct it at the vendor.'} The next run asks for the same again and judges what comes then"
+            )
         raise GateFailed(
             f"{len(red)} load(s) of required sources are refused; the first: {first.because}",
             where=f"source {first.source}, stream {first.stream}, load {first.load_id}, files {files}",
-            do=f"{fix or 'Correct the file.'} A changed file is read again when the run is repeated; if it is right as it is: "
-            f"onefunnel loads accept {first.load_id} --because …",
+            do=f"{again}; if it is right as it is: onefunnel loads accept {first.load_id} --because …",
         )
 
 
@@ -837,17 +864,21 @@ def run_all(
     date_range: tuple[str, str] | None = None,
     replay: str | None = None,
     approve_restatement: bool = False,
+    accept_deletions: str | None = None,
     on_step: Callable[[str, str], None],
 ) -> int:
     """All steps in order, each as its own process; returns the exit code of the first that is red, else 0.
 
     The driver holds a lock for as long as it lives, so that a killed one can be told from a slow one.
     """
+    _refuse_unknown(here, [accept_deletions])
     with here.ledger.lock(run_id, "driver"):
         begin(here, run_id, kind=kind, as_of=as_of, driven=True, date_range=date_range)
         publish.repair_links(here.paths, here.ledger)
         for name in STEPS if not replay else STEPS[2:]:
             extra = []
+            if name == "extract" and accept_deletions:
+                extra = ["--accept-deletions", accept_deletions]
             if name == "build":
                 extra = [*(["--full-refresh"] if full_refresh else []), *(["--replay", replay] if replay else [])]
             if name == "check marts" and approve_restatement:

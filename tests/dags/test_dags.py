@@ -113,7 +113,13 @@ def test_the_dags_are_wired_as_documented(sandbox: Home) -> None:
         assert dag["doc"].strip().startswith("# revenue_")
         assert "onefunnel" in dag["tags"]
         assert not dag["catchup"]
-    assert found["dags"]["revenue_backfill"]["params"] == ["approve_restatement", "as_of", "first_day", "last_day"]
+    assert found["dags"]["revenue_backfill"]["params"] == [
+        "accept_deletions",
+        "approve_restatement",
+        "as_of",
+        "first_day",
+        "last_day",
+    ]
     assert found["dags"]["revenue_backfill"]["asked"] == ["first_day", "last_day"], "no range that nobody chose"
     # The sandbox company has a clock of its own: a DAG that is unpaused must not start a run for the real date.
     assert {d["schedule"] for d in found["dags"].values()} == {"None"}
@@ -216,6 +222,23 @@ def test_a_step_that_takes_longer_than_its_task_may_is_ended_and_not_tried_again
     ours = re.sub(r"[^A-Za-z0-9._-]", "-", run_id)
     assert not [p for p in psutil.process_iter(["cmdline"]) if ours in (p.info["cmdline"] or [])], "no step outlives it"
     assert ledger_of(sandbox).run(ours) is None, "it was still waiting when it was ended"
+
+
+@pytest.mark.airflow
+@pytest.mark.long
+def test_a_consent_to_deletions_reaches_each_extract(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.declare(schedule=None)
+    env = airflow_environment(home)
+    subprocess.run(airflow("db", "migrate"), env=env, capture_output=True, check=True)
+    said = json.dumps({"accept_deletions": "nobody"})
+    done = subprocess.run(
+        airflow("dags", "test", "revenue_daily", "--conf", said), env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    (log,) = home.path.glob("airflow/logs/dag_id=revenue_daily/run_id=*/task_id=extract/map_index=0/attempt=*.log")
+    assert "--source spend --accept-deletions nobody" in log.read_text()
+    assert "There is no source 'nobody'" in log.read_text()
 
 
 class Api:

@@ -120,14 +120,14 @@ class Landed:
     last: dt.datetime | None = None
     before: dict[str, Any] = field(default_factory=dict)
 
-    def fetch(self, as_of: dt.datetime) -> list[dict[str, Any]]:
+    def fetch(self, as_of: dt.datetime, **more: Any) -> list[dict[str, Any]]:
         """One fetch; returns what it brought."""
         names = [*CELLS[self.stream]]
         known = None
         if self.hashes:
             rows = [{**dict(zip(names, c, strict=True)), "content_hash": h} for c, h in self.hashes.items()]
             known = pa.Table.from_pylist(rows)
-        asked = ask(self.stream, as_of, self.last, before=self.before, known=known)
+        asked = ask(self.stream, as_of, self.last, before=self.before, known=known, **more)
         rows, beside = fetch(self.url, self.folder, asked)
         if beside is None:
             return []
@@ -436,6 +436,23 @@ def test_a_hard_deleted_record_is_closed_by_the_next_week_s_list(tmp_path: Path)
         landed.fetch(WEDNESDAY + dt.timedelta(days=7))
         assert (gone,) not in landed.records and landed.hashes[gone,] == ""
         assert len(landed.records) == len(landed.hashes) - 1
+
+
+def test_records_of_which_most_are_gone_are_a_permission_that_is_gone(tmp_path: Path):
+    with serve(make_app(COMPANY, day=1)) as url:
+        landed = Landed(url, tmp_path, "opportunities")
+        landed.fetch(WEDNESDAY)
+        gone = [row["id"] for row in landed.all if row["merged_into_id"] is None][: len(landed.all) * 2 // 3]
+        for deal in gone:
+            post(url, "hard_delete", id=deal)
+        later = WEDNESDAY + dt.timedelta(days=7)
+        backfill = (later.date(), later.date())  # of days of advertising: it says nothing of deletions
+        for days in (None, backfill):
+            with pytest.raises(StepFailed, match=r"(?s)are known.*onefunnel run --accept-deletions crm"):
+                landed.fetch(later, dates=days)
+        landed.fetch(later, accept_deletions=True)
+        assert not {(deal,) for deal in gone} & landed.records.keys() and landed.records
+        assert all(landed.hashes[deal,] == "" for deal in gone)
 
 
 def test_a_record_that_a_list_lacks_is_looked_up_before_it_is_closed(url: str, tmp_path: Path):

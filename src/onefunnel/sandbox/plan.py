@@ -129,7 +129,7 @@ def latest_wins(platform: Platform) -> bool:
 
 
 def can_have(platform: Platform, kind: str) -> bool:
-    """Whether a platform's files can have a flaw: typed columns hold no bad text, the cost sheet no account."""
+    """Whether a platform's files can have a flaw: typed columns hold no bad text, the trade shows no account."""
     if platform.source == VIDEO:
         return kind not in ("unparseable_amount", "ragged", "undeclared_quote", "stray_quote")
     return platform.source != SHOWS or kind not in ("unknown_currency", "missing_account_id")

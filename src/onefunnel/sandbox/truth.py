@@ -46,7 +46,7 @@ class RowFate(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What is replaced as one: an account-day, or a key of a cost sheet or of a rate (unused parts are empty)."""
+    """What is replaced as one: an account-day, or a trade show on a day or a rate (unused parts are empty)."""
 
     account_id: str
     spend_date: dt.date

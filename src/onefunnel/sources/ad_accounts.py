@@ -178,7 +178,7 @@ def about(spans: Mapping[AdAccount, Days], usage: Usage) -> dict[str, object]:
     return {
         "first_day": str(min(first for first, _ in spans.values())) if spans else None,
         "last_day": str(max(last for _, last in spans.values())) if spans else None,
-        "accounts": len(spans),
+        "account_ids": [account.id for account in spans],
         "requests": usage.requests,
         "retries": usage.retries,
         "limits": usage.limits,

@@ -71,6 +71,7 @@ class Asked:
         accounts: only these accounts of the vendor; all that the credentials reach where empty.
         dates: exactly these days (a backfill), both inclusive. `last` and `before` are never of a backfill.
         known: of each cell that is landed, the hash of its newest accepted content: the columns of the cell, `content_hash`.
+        accept_deletions: a person says of this source and run that most of its records may be gone.
     """
 
     source: str
@@ -83,6 +84,7 @@ class Asked:
     accounts: tuple[str, ...]
     dates: tuple[dt.date, dt.date] | None
     known: pa.Table | None
+    accept_deletions: bool = False
 
     @property
     def where(self) -> str:

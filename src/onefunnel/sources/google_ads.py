@@ -272,7 +272,8 @@ class GoogleAds:
         """The days to read of each account, none that has not begun there."""
         spans: dict[AdAccount, Days] = {}
         for account in self.accounts():
-            first, last = asked.window(max(HOT_DAYS, account.conversion_days), WEEKLY_DAYS, MONTHLY_DAYS)
+            hot = max(HOT_DAYS, account.conversion_days)
+            first, last = asked.window(hot, WEEKLY_DAYS, MONTHLY_DAYS, account.id)
             spans[account] = first, min(last, account.today(asked.as_of))
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 

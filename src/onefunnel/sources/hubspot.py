@@ -637,12 +637,13 @@ class HubSpot:
         if known is None:
             return None
         losers = read.live.losers | read.archived.losers
-        if not asked.dates and known.num_rows > FEW and len(listed | losers) < known.num_rows * LEAST_SHARE:
+        too_few = known.num_rows > FEW and len(listed | losers) < known.num_rows * LEAST_SHARE
+        if too_few and not asked.accept_deletions:
             raise StepFailed(
                 f"The portal lists {len(listed):,} records; {known.num_rows:,} are known.",
                 where=f"{asked.where}, object {stream.object.name}",
-                do="Does the app still have its scopes? If the records really were deleted, fetch the stream once by hand with"
-                " explicit dates.",
+                do="Does the app still have its scopes? If the others really were deleted: onefunnel run --accept-deletions"
+                f" {asked.source}",
             )
         gone = set(known[cell].to_pylist()) - listed - losers
         # A lead that was merged into somebody who is none was one nevertheless.

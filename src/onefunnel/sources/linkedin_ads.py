@@ -235,9 +235,10 @@ class LinkedInAds:
 
     def _spans(self, asked: Asked) -> dict[AdAccount, Days]:
         """The days to read of each account."""
-        first, last = asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS)
-        last = min(last, asked.as_of.astimezone(dt.UTC).date())
-        return dict.fromkeys(self.accounts(), (first, last)) if first <= last else {}
+        today = asked.as_of.astimezone(dt.UTC).date()
+        windows = {a: asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS, a.id) for a in self.accounts()}
+        spans = {account: (first, min(last, today)) for account, (first, last) in windows.items()}
+        return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
     def _pages(self, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]) -> list[Path]:
         """Save the figures of accounts by day; in the order of accounts and days."""

@@ -218,15 +218,15 @@ class MetaAds:
 
     def _spans(self, asked: Asked) -> dict[AdAccount, Days]:
         """The days to read of each account: none that has not begun there, none that Meta has forgotten."""
-        first, last = asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS)
+        windows = {a: asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS, a.id) for a in self.accounts()}
         oldest = kept_since(asked.as_of, HISTORY_MONTHS)
-        if last < oldest:
+        if all(last < oldest for _, last in windows.values()):
             raise ConfigError(
                 f"Meta keeps {HISTORY_MONTHS} months, nothing from before {oldest}",
                 asked.where,
                 "ask for later days, or deliver the older ones as files",
             )
-        spans = {a: (max(first, oldest), min(last, a.today(asked.as_of))) for a in self.accounts()}
+        spans = {a: (max(first, oldest), min(last, a.today(asked.as_of))) for a, (first, last) in windows.items()}
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
     def _insights(self, inbox: Inbox, spans: Mapping[AdAccount, Days], level: str, fields: Sequence[str]) -> list[Path]:

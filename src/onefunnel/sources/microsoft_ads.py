@@ -234,8 +234,9 @@ class MicrosoftAds:
         return self._accounts
 
     def _days(self, asked: Asked) -> Days:
-        """The days to read, the present one included."""
-        first, last = asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS)
+        """The days to read, the present one included. A report is about all accounts: one that is new takes the others along."""
+        windows = [asked.window(HOT_DAYS, HOT_DAYS, MONTHLY_DAYS, account.id) for account in self.accounts()]
+        first, last = min(first for first, _ in windows), max(last for _, last in windows)
         oldest = kept_since(asked.as_of, HISTORY_MONTHS)
         if last < oldest:
             raise ConfigError(

@@ -197,7 +197,7 @@ class Salesforce:
         everything = stream.whole or _all_is_due(asked, stream.sobjects, formulas)
         reads = [self._part(asked, inbox, sobject, until, everything) for sobject in stream.sobjects]
         beside = [self._read(asked, inbox, sobject, ()) for sobject in stream.beside]
-        about: dict[str, Any] = {**_cursors(asked, reads), "everything": everything}
+        about: dict[str, Any] = {**_cursors(asked, reads, until), "everything": everything}
         merged: list[str] = []
         if "MasterRecordId" in stream.sobjects[0].fields:
             losers = _facts([(reads[0].files, "")], "distinct Id", "MasterRecordId is not null")
@@ -233,7 +233,7 @@ class Salesforce:
                 reads.append(new)
                 compared.append(new if everything else self._whole_deals(asked, inbox, new))
                 select += " union all " + changes_of_snapshots(since, asked.since)
-        about |= _cursors(asked, reads)
+        about |= _cursors(asked, reads, until)
         users = [self._read(asked, inbox, sobject, ()) for sobject in stream.beside]
         return [*compared, *users], f"select * replace ({PEOPLE} as changed_by_id) from ({select})", None, about
 
@@ -265,7 +265,7 @@ class Salesforce:
         """The landed cells without a row, or all where all were read; losers of a merge stay, to say who has won.
 
         Raises:
-            StepFailed: most of what was landed is gone, which is a permission that was taken away.
+            StepFailed: most of what was landed is gone, which is a permission that was taken away, and nobody says otherwise.
         """
         if asked.known is None:
             return None
@@ -278,12 +278,13 @@ class Salesforce:
             )
             (landed,) = db.execute("select count(*) from landed").fetchall()[0]
             found = sum(read.rows for read in reads)
-            if landed and not asked.dates and (not found or (landed > FEW and found < landed * LEAST_SHARE)):
+            too_few = not found or (landed > FEW and found < landed * LEAST_SHARE)
+            if landed and too_few and not asked.accept_deletions:
                 raise StepFailed(
                     f"The user of the connection sees {found:,} records; {landed:,} are known.",
                     where=f"{asked.where}, object {' and '.join(read.sobject.name for read in reads)}",
-                    do="Give the user View All Records on the object again. If they really were deleted, fetch the stream"
-                    " once by hand with explicit dates.",
+                    do="Give the user View All Records on the object again. If the others really were deleted:"
+                    f" onefunnel run --accept-deletions {asked.source}",
                 )
             existing = " union all ".join(f"select Id from read_parquet({literal(read.files)})" for read in reads)
             kept = f"{identifier(names[0])} in (select id from merged)"
@@ -548,12 +549,15 @@ def _all_is_due(asked: Asked, sobjects: Iterable[SObject], formulas: bool) -> bo
     return new_month or (formulas and before.isocalendar()[:2] != today.isocalendar()[:2])
 
 
-def _cursors(asked: Asked, reads: Sequence[_Read]) -> dict[str, Any]:
-    """The greatest stamp that was ever seen of each object, and of all."""
+def _cursors(asked: Asked, reads: Sequence[_Read], until: dt.datetime) -> dict[str, Any]:
+    """The greatest stamp that was ever seen of each object, and of all.
+
+    What a whole read shows of later than `until` does not count: beside it lie changes of rows that were read before them.
+    """
     found: dict[str, str] = dict(asked.before.get("cursors", {}))
     for read in reads:
         if read.greatest is not None:
-            found[read.sobject.name] = max(read.greatest, found.get(read.sobject.name, ""))
+            found[read.sobject.name] = max(min(read.greatest, _soql(until)), found.get(read.sobject.name, ""))
     return {"cursor": max(found.values(), default=None), "cursors": found}
 
 
