@@ -222,6 +222,26 @@ def test_a_file_that_begins_otherwise_is_an_error_or_asked_for_again(url: str, s
     assert caught.value.do and not (tmp_path / "other.json").exists()
 
 
+def test_an_error_within_a_file_is_explained_or_asked_for_again(url: str, script: Any, tmp_path: Path) -> None:
+    """A stream has begun well, with status 200; of what it ends in the connector finds the error."""
+
+    def explain(response: httpx.Response, body: Any) -> StepFailed | None:
+        return StepFailed("no") if body == {"error": "no"} else None
+
+    def error_in(page: Path) -> Any:
+        return next((each for each in json.loads(page.read_text())["records"] if "error" in each), None)
+
+    page, kind = tmp_path / "page.json", {"begins": b'{"records"', "error_in": error_in}
+    script({"kind": "error_200", "body": {"records": [{"id": 1}, {"error": "of nobody's"}]}})
+    with api(url, explain=explain) as client:
+        client.save("GET", "page", page, **kind)
+        assert client.usage.retries == 1 and page.read_text() == TEXT
+        script({"kind": "error_200", "body": {"records": [{"id": 1}, {"error": "no"}]}})
+        with pytest.raises(StepFailed, match="no"):
+            client.save("GET", "page", tmp_path / "other.json", **kind)
+    assert not (tmp_path / "other.json").exists()
+
+
 def test_a_wait_that_a_header_asks_for_counts_whatever_the_body_means(url: str, script: Any) -> None:
     script({"kind": "too_many", "retry_after": 7200.0})
     with (
