@@ -6,11 +6,14 @@ import datetime as dt
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
-from onefunnel.errors import EnvironmentNotReady
+from onefunnel.errors import ConfigError, EnvironmentNotReady
 from onefunnel.landing import read_receipt
 from onefunnel.ledger import Ledger, Load, Run
 from onefunnel.paths import Paths
@@ -20,6 +23,7 @@ from onefunnel.sources.connections import connection
 from onefunnel.sources.inbox import Connector, Inbox
 
 CELLS = "cells.parquet"
+CELLS_AT_A_TIME = 250_000
 
 
 @contextmanager
@@ -62,6 +66,7 @@ def fetch(
     """
     stream = source.streams[stream_name]
     loads = ledger.loads(source=source_name, stream=stream_name)
+    _refuse_another_connector(paths, loads, source_name, source)
     last = last_complete(paths, loads)
     receipt = read_receipt(paths.landing / last.path) if last else {}
     days = None
@@ -77,7 +82,9 @@ def fetch(
         since=source.since or dt.date.min,
         accounts=source.accounts,
         dates=days,
-        known=known_cells(paths, [x for x in loads if x.state == "accepted"], stream),
+        known=known_cells(
+            paths, [x for x in loads if x.state == "accepted"], stream, paths.home / source.root / stream_name
+        ),
         accept_deletions=accept_deletions,
     )
     try:
@@ -96,10 +103,11 @@ def cell_of(stream: Stream) -> dict[str, str]:
 def last_complete(paths: Paths, loads: Sequence[Load]) -> Load | None:
     """The newest accepted load behind which nothing is missing: what a refused load brought must have been read again since.
 
-    A load that was read from before the refused one has it, or what has become of it.
+    A load that was read from before the refused one has it, or what has become of it. A backfill is a person's: nothing is known
+    of the days around those that it was asked for.
     """
-    accepted = [x for x in loads if x.state == "accepted"]
-    refused = [x for x in loads if x.state == "refused"]
+    accepted = [x for x in loads if x.state == "accepted" and not _about(paths, x).get("dates")]
+    refused = [x for x in loads if x.state == "refused" and not _about(paths, x).get("dates")]
     if not refused:
         return accepted[-1] if accepted else None
     read_from = {x.load_id: _read_from(paths, x) for x in accepted}
@@ -114,12 +122,33 @@ def last_complete(paths: Paths, loads: Sequence[Load]) -> Load | None:
 
 def _read_from(paths: Paths, load: Load) -> str | None:
     """The instant from which a load was read; None: from the beginning."""
-    about = (read_receipt(paths.landing / load.path).get("fetched") or [{}])[-1]
-    return about.get("read_from")
+    return _about(paths, load).get("read_from")
 
 
-def known_cells(paths: Paths, accepted: Sequence[Load], stream: Stream) -> pa.Table | None:
-    """Of each cell that is landed the hash of its newest accepted content."""
+def _about(paths: Paths, load: Load) -> dict[str, Any]:
+    """What the connector said of a load."""
+    return dict((read_receipt(paths.landing / load.path).get("fetched") or [{}])[-1])
+
+
+def _refuse_another_connector(paths: Paths, loads: Sequence[Load], source_name: str, source: Source) -> None:
+    """What another connector has loaded would stay beside what this one brings, under other ids: everything would count twice."""
+    before = next((x for x in reversed(loads) if x.state == "accepted"), None)
+    was = read_receipt(paths.landing / before.path).get("connector", source.connector) if before else source.connector
+    if was != source.connector:
+        raise ConfigError(
+            f"the source {source_name} was read by `{was}` until now, and not by `{source.connector}`",
+            "pipeline.yml",
+            "give the new source a name of its own; where both hold the same records, refuse the loads of the old one"
+            " (onefunnel loads refuse)",
+        )
+
+
+def known_cells(paths: Paths, accepted: Sequence[Load], stream: Stream, work: Path) -> pa.Table | None:
+    """Of each cell that is landed the hash of its newest accepted content.
+
+    Args:
+        work: where DuckDB spills; each stream has a folder of its own.
+    """
     parts = [(x.seq, paths.landing / x.path / CELLS) for x in accepted]
     parts = [(seq, path) for seq, path in parts if path.is_file()]
     if not parts:
@@ -129,6 +158,12 @@ def known_cells(paths: Paths, accepted: Sequence[Load], stream: Stream) -> pa.Ta
         f"select {listed}, content_hash, {seq} as seq from read_parquet({literal(path)})"  # noqa: S608
         for seq, path in parts
     )
-    with scratch(paths.home, BULK_MEMORY) as db:
-        newest = f"select {listed}, arg_max(content_hash, seq) as content_hash from ({read}) group by {listed}"  # noqa: S608
-        return db.sql(newest).to_arrow_table()
+    # Groups do not spill well: so many cells at a time fit into the memory that there is.
+    slices = 1 + sum(pq.ParquetFile(path).metadata.num_rows for _, path in parts) // CELLS_AT_A_TIME
+    newest = f"select {listed}, arg_max(content_hash, seq) as content_hash from ({read})"  # noqa: S608
+    work.mkdir(parents=True, exist_ok=True)
+    with scratch(work, BULK_MEMORY) as db:
+        return pa.concat_tables(
+            db.sql(f"{newest} where hash({listed}) % {slices} = {n} group by {listed}").to_arrow_table()
+            for n in range(slices)
+        )

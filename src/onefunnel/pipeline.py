@@ -312,7 +312,7 @@ def _extract_source(here: Installation, run: Run, name: str, accept_deletions: b
             return [
                 _extract_stream(here, run, name, stream, connector, accept_deletions) for stream in declared.streams
             ]
-    except (StepFailed, EnvironmentNotReady) as error:
+    except (ConfigError, StepFailed, EnvironmentNotReady) as error:
         if declared.required or isinstance(error, Superseded) or not _given_up(declared, error):
             log.warning("source %s failed: %s", name, error.what)  # of several that fail, one can be raised
             raise
@@ -324,7 +324,9 @@ def _extract_source(here: Installation, run: Run, name: str, accept_deletions: b
 def _given_up(source: Source, error: OnefunnelError) -> bool:
     """Whether a run goes on without a source that is not required: at once where a retry will not help, and without an API
     that is down when no further try will come."""
-    return isinstance(error, StepFailed) or (not source.is_files and os.environ.get("ONEFUNNEL_LAST_TRY", "1") == "1")
+    return isinstance(error, (StepFailed, ConfigError)) or (
+        not source.is_files and os.environ.get("ONEFUNNEL_LAST_TRY", "1") == "1"
+    )
 
 
 def _extract_stream(

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ class Running:
             self._landed[stream] = Landed(self, stream)
             self._landed[stream].fetch(COMPANY.as_of(1))
         first = self._landed[stream]
-        return replace(first, records=dict(first.records), hashes=dict(first.hashes), before=dict(first.before))
+        return replace(first, **{n: dict(getattr(first, n)) for n in ("records", "hashes", "totals", "before")})
 
     # -- what is expected ----------------------------------------------------------------------------------------------
 
@@ -192,6 +193,7 @@ class Landed:
     stream: str
     records: dict[tuple[str, ...], list[Row]] = field(default_factory=dict)
     hashes: dict[tuple[str, ...], str] = field(default_factory=dict)
+    totals: dict[tuple[str, str, str], str] = field(default_factory=dict)
     last: dt.datetime | None = None
     before: dict[str, Any] = field(default_factory=dict)
 
@@ -214,8 +216,20 @@ class Landed:
             self.records.pop(key, None)
         for row in found:
             self.records.setdefault(tuple(row[name] for name in cell.values()), []).append(row)
+        # Of each the newest, as `metadata.source_totals` has it.
+        self.totals |= {(t["part"], t["day"], t["measure"]): t["value"] for t in beside.totals.to_pylist()}
         self.last, self.before = as_of, beside.about
         return found
+
+    def summed(self, measures: tuple[str, ...]) -> dict[tuple[str, str, str], Decimal]:
+        """What the records of each account-day that is over add up to, in the units of the control totals."""
+        columns = self.running.declared[self.stream]["columns"]
+        sums: dict[tuple[str, str, str], Decimal] = {}
+        for account, day in self.hashes:
+            for measure in measures if self.last and day < str(self.last.date()) else ():
+                values = [Decimal(row[columns[measure]["from"]]) for row in self.records.get((account, day), ())]
+                sums[account, day, measure] = sum(values, Decimal()).scaleb(-6 * ("unit" in columns[measure]))
+        return sums
 
     @property
     def rows(self) -> list[Row]:

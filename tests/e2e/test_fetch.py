@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import world
 from conftest import Home
@@ -98,6 +99,10 @@ def counts(home: Home) -> Spend:
     return {(a, d, c): micros for a, d, c, micros in rows if micros}
 
 
+def rows_of_the_last_load(home: Home) -> int:
+    return pq.ParquetFile(home.path / "landing" / world.loads(home)[-1].path / "records.parquet").metadata.num_rows
+
+
 def receipts(home: Home) -> list[dict[str, object]]:
     return [json.loads((home.path / "landing" / x.path / "receipt.json").read_text()) for x in world.loads(home)]
 
@@ -165,6 +170,46 @@ def test_a_backfill_in_any_order_ends_where_forward_runs_end(platform: Platform)
     assert counts(home) == counts(forward) == platform.spent(5)
 
 
+def test_a_backfill_is_not_taken_for_a_reading_of_the_days_around_it(platform: Platform) -> None:
+    """Neither where it is the first load, nor where it came while the daily runs had stopped."""
+    first = platform.company.simulation.first_day
+    homes = [platform.home("alone"), platform.home("pause")]
+    morning(homes[1], platform, 1)
+    as_of = platform.go_to(40)
+    for home in homes:
+        world.extract(home, "backfill", as_of, date_range=(str(first), str(first + dt.timedelta(days=3))))
+        world.judge(home)
+        world.abandon(home)
+    for home in homes:
+        morning(home, platform, 41)
+        assert counts(home) == platform.spent(41)
+
+
+def test_an_account_that_is_reached_later_and_an_earlier_beginning_are_read_whole(platform: Platform) -> None:
+    accounts = [a.account_id.replace("-", "") for a in PLATFORMS[SEARCH].accounts]
+    middle = platform.company.simulation.first_day + dt.timedelta(days=20)
+    home = platform.home(accounts=accounts[:1], since=str(middle))
+    morning(home, platform, 1)
+    assert {key[0] for key in counts(home)} == {accounts[0]} and min(key[1] for key in counts(home)) == str(middle)
+    home = platform.home(accounts=accounts, since=str(middle))
+    morning(home, platform, 2)
+    assert counts(home) == {key: micros for key, micros in platform.spent(2).items() if key[1] >= str(middle)}
+    home = platform.home()
+    morning(home, platform, 3)
+    assert counts(home) == platform.spent(3)
+
+
+def test_a_source_that_another_connector_read_is_refused(platform: Platform) -> None:
+    home = platform.home()
+    morning(home, platform, 1)
+    declared = {**json.loads(home.config.read_text())["sources"]["search_ads"], "connector": "linkedin_ads"}
+    home.declare(sources={"search_ads": declared})
+    home.extra["AIRFLOW_CONN_SEARCH_ADS"] = connection("linkedin_ads", platform.url)
+    done = home.extract("day2", platform.go_to(2))
+    assert done.returncode == 2 and "was read by `google_ads` until now" in done.stderr
+    assert "a name of its own" in done.stderr
+
+
 def test_an_account_that_may_not_be_read_any_more_is_red_and_loses_nothing(platform: Platform) -> None:
     home = platform.home()
     morning(home, platform, 1)
@@ -173,7 +218,9 @@ def test_an_account_that_may_not_be_read_any_more_is_red_and_loses_nothing(platf
     declared = [a.account_id.replace("-", "") for a in PLATFORMS[SEARCH].accounts]
     again = platform.home("home", accounts=declared)
     done = again.extract("day2", platform.go_to(2))
-    assert done.returncode == 2 and f"reaches no account {account}" in done.stderr and "link the account" in done.stderr
+    assert (
+        done.returncode == 2 and f"reach no ad account {account}" in done.stderr and "correct `accounts`" in done.stderr
+    )
     assert counts(home) == before
     platform.permit(account, True)
     assert again.extract("day2-again", platform.go_to(2)).returncode == 0
@@ -191,29 +238,48 @@ def test_a_platform_that_is_down(platform: Platform, required: bool, code: int) 
     assert "search_ads" in done.stderr and "No answer could be had in 1 seconds" in done.stderr
 
 
-def test_without_its_connection_the_source_says_where_to_put_it(platform: Platform) -> None:
-    home = platform.home()
+@pytest.mark.parametrize(("required", "code"), [(True, 2), (False, 0)])
+def test_without_its_connection_the_source_says_where_to_put_it(platform: Platform, required: bool, code: int) -> None:
+    home = platform.home(required=required)
     home.extra.clear()
     done = home.extract("day1", platform.go_to(1))
-    assert done.returncode == 2
+    assert done.returncode == code, done.stderr
     assert "there is no connection search_ads" in done.stderr and "AIRFLOW_CONN_SEARCH_ADS" in done.stderr
 
 
 def test_rows_that_are_lost_on_the_way_are_missed_by_the_platforms_own_count(platform: Platform) -> None:
-    """A cache on the way that answers one question with the answer to another: every row of it reads well."""
+    """An answer that reads well and has lost its rows: those of an account's campaigns."""
     home = platform.home()
     account = next(iter(platform.spent(1)))[0]
-    # The questions of an account: its conversion actions, then its figures month by month.
-    fault = {"kind": "repeat", "path": f"/v26/customers/{account}", "start": 3}
+    lost = {'"results":[{"campaign":': '"lost":[{"campaign":'}
+    fault = {"kind": "rewrite", "path": f"/v26/customers/{account}", "texts": lost, "times": None}
     httpx.post(f"{platform.url}/_sandbox/faults", json={"faults": [fault]}).raise_for_status()
     assert home.extract("day1", platform.go_to(1)).returncode == 0
     done = home.cli("check", "raw", "--run-id", "day1")
+
     assert done.returncode == 1
     failed = {c["check_id"] for c in world.checks(home, "day1") if c["state"] == "failed"}
     assert "performance_daily_accounts_agree" in failed
     httpx.delete(f"{platform.url}/_sandbox/faults").raise_for_status()
     morning(home, platform, 2)
     assert counts(home) == platform.spent(2)
+
+
+def test_rows_of_which_the_platform_counts_nothing_are_missed_as_well(platform: Platform) -> None:
+    home, again = platform.home(), platform.home("again")
+    account = next(iter(platform.spent(1)))[0]
+    faults, path = f"{platform.url}/_sandbox/faults", f"/v26/customers/{account}"
+    assert home.extract("day1", platform.go_to(1)).returncode == 0
+    asked = [r for r in httpx.get(faults).json()["requests"] if r["path"].startswith(path)]
+    # The last question of an account is what it spent as a whole.
+    fault = {"kind": "error_200", "path": path, "start": len(asked), "body": [{"fieldMask": "segments.date"}]}
+    httpx.post(faults, json={"faults": [fault]}).raise_for_status()
+    assert again.extract("day1", platform.go_to(1)).returncode == 0
+    assert len(set(map(rows_of_the_last_load, (home, again)))) == 1, "the rows are there"
+    assert home.cli("check", "raw", "--run-id", "day1").returncode == 0
+    assert again.cli("check", "raw", "--run-id", "day1").returncode == 1
+    failed = {c["check_id"] for c in world.checks(again, "day1") if c["state"] == "failed"}
+    assert failed == {"performance_daily_accounts_agree"}
 
 
 def test_sources_do_not_wait_for_each_other(platform: Platform) -> None:

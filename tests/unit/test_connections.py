@@ -67,6 +67,16 @@ def test_only_this_machine_is_spoken_to_without_encryption(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    "url", ["http://tokens.example/oauth", "https://tokens.example/oauth?tenant=7", "tokens.example"]
+)
+def test_tokens_too_are_asked_for_with_encryption_alone(monkeypatch: pytest.MonkeyPatch, url: str):
+    given(monkeypatch, json.dumps({"host": "https://crm.example", "extra": {"token_url": url}}))
+    with pytest.raises(ConfigError, match="has the token_url") as caught:
+        connection("my_crm").token_url("https://vendor.example/oauth")
+    assert "give an https URL" in str(caught.value) and "tenant" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

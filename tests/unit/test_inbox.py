@@ -117,3 +117,12 @@ def test_the_window_reads_what_may_be_corrected_and_what_a_pause_left_out():
     assert window((2026, 3, 30), (2026, 3, 31), since=dt.date(2026, 3, 20)) == ("2026-03-20", "2026-03-31")
     backfill = (dt.date(2024, 12, 1), dt.date(2025, 2, 1))
     assert window((2026, 3, 30), (2026, 3, 31), dates=backfill) == ("2025-01-01", "2025-02-01")
+
+
+def test_a_record_with_an_empty_part_of_its_key_is_delivered_and_then_known(tmp_path: Path):
+    rows = [("a", "2026-01-01", "1"), ("a", None, "2")]
+    _, known = deliver(tmp_path, asked(), [rows[0]], None)
+    found, beside = deliver(tmp_path, asked(known), rows, None)
+    assert found == [rows[1]] and beside is not None
+    known = pa.concat_tables([known, beside], promote_options="default")
+    assert deliver(tmp_path, asked(known), rows, None) == ([], None), "it is no news for ever"

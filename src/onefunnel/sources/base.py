@@ -69,7 +69,7 @@ class Asked:
         before: what the connector said about that load (`Fetched.about`), a cursor for example; empty for the first fetch.
         since: nothing older is wanted.
         accounts: only these accounts of the vendor; all that the credentials reach where empty.
-        dates: exactly these days (a backfill), both inclusive.
+        dates: exactly these days (a backfill), both inclusive. `last` and `before` are never of a backfill.
         known: of each cell that is landed, the hash of its newest accepted content: the columns of the cell, `content_hash`.
         accept_deletions: a person says of this source and run that most of its records may be gone.
     """
@@ -91,17 +91,22 @@ class Asked:
         """Source and stream, for messages."""
         return f"source {self.source}, stream {self.stream}"
 
-    def window(self, hot_days: int, weekly_days: int, monthly_days: int) -> tuple[dt.date, dt.date]:
+    def window(
+        self, hot_days: int, weekly_days: int, monthly_days: int, account: str | None = None
+    ) -> tuple[dt.date, dt.date]:
         """The days to read, both inclusive: those that the vendor may still correct, and what a pause has left out.
 
         Args:
             hot_days: how far back every run reads.
             weekly_days, monthly_days: how far back the first run of an ISO week, and of a month, reads.
+            account: whose days they are. One that was not read before (`account_ids` of `before`) is read from the beginning, as
+                all of them are once an earlier beginning is wanted.
         """
         if self.dates:
             return max(self.dates[0], self.since), self.dates[1]
         today = self.as_of.date()
-        if self.last is None:
+        is_new = account is not None and account not in self.before.get("account_ids", [account])
+        if self.last is None or is_new or str(self.since) < self.before.get("since", ""):
             return self.since, today
         before = self.last.date()
         back = hot_days

@@ -67,12 +67,20 @@ class Connection:
         Raises:
             ConfigError: not https, and not this machine.
         """
-        url = (self.host or of_the_vendor).rstrip("/")
+        return self._safe("host", self.host or of_the_vendor)
+
+    def token_url(self, of_the_vendor: str) -> str:
+        """Where tokens are given; raises as `base_url` does."""
+        return self._safe("token_url", self.extra.get("token_url") or of_the_vendor)
+
+    def _safe(self, what: str, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-            return url
-        problem = f"the connection {self.connection_id} has the host {url!r}"
-        raise ConfigError(problem, variable(self.connection_id), "give an https URL; http is for this machine alone")
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if is_safe and not parts.query:
+            return url.rstrip("/")
+        problem = f"the connection {self.connection_id} has the {what} {url.partition('?')[0]!r}"
+        do = "give an https URL without a query; http is for this machine alone"
+        raise ConfigError(problem, variable(self.connection_id), do)
 
 
 _DO = "set it in Airflow (Admin, Connections), in its secrets backend, or in this environment variable (docs/how-to)"

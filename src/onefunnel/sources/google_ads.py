@@ -13,8 +13,9 @@ of an account, adjustments for 145 days. Whole account-days are read again and r
 
 from __future__ import annotations
 
-import datetime as dt
 import json
+import mmap
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,13 +23,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pyarrow as pa
 
+from onefunnel.engines.duckdb import literal
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
-from onefunnel.sources.ad_accounts import AdAccount, none_is_lost, some_at_once
+from onefunnel.sources.ad_accounts import (
+    AdAccount,
+    Days,
+    about,
+    cells,
+    chosen,
+    deliver_accounts,
+    finished,
+    none_is_lost,
+    pieces,
+    some_at_once,
+    totals,
+)
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, quoted
+from onefunnel.sources.http import FIRST_BYTES, Again, Api, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -111,7 +124,7 @@ class GoogleAds:
         }
         also = {"developer-token": connection.secret("developer_token"), "login-customer-id": self.manager}
         deadline = connection.deadline_seconds
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+        self.token = AccessToken(where, connection.token_url(TOKEN), form, also, deadline)
         self.api = Api(where, connection.base_url(API), self.token, explain=_explained, deadline=deadline)
         self._accounts: list[_Account] | None = None
 
@@ -126,28 +139,13 @@ class GoogleAds:
         self.api.usage = Usage()
         none_is_lost(asked, self.accounts())
         if asked.stream == "ad_accounts":
-            self._fetch_accounts(inbox)
+            deliver_accounts(inbox, self.accounts(), self.api.usage)
         elif asked.stream == "campaigns":
             self._fetch_campaigns(inbox)
         else:
             self._fetch_performance(asked, inbox, *_LEVELS[asked.stream])
 
     # -- streams -------------------------------------------------------------------------------------------------------
-
-    def _fetch_accounts(self, inbox: Inbox) -> None:
-        page = inbox.pages / "accounts.json"
-        rows = [
-            {"account_id": a.id, "name": a.name, "currency": a.currency, "time_zone": a.time_zone}
-            for a in self.accounts()
-        ]
-        page.write_text(json.dumps({"accounts": rows}), encoding="utf-8")
-        fields = [Field(name) for name in ("account_id", "name", "currency", "time_zone")]
-        inbox.deliver(
-            {"records": Records([page], fields, "$.accounts[*]")},
-            covered=None,
-            totals=TOTALS.empty_table(),
-            about={"requests": self.api.usage.requests},
-        )
 
     def _fetch_campaigns(self, inbox: Inbox) -> None:
         query = (
@@ -170,17 +168,19 @@ class GoogleAds:
         )
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, resource: str, names: Sequence[str]) -> None:
-        accounts = self.accounts()
-        spans = {a: asked.window(max(HOT_DAYS, a.conversion_days), WEEKLY_DAYS, MONTHLY_DAYS) for a in accounts}
-        chunks = [(a, *chunk) for a, span in spans.items() for chunk in _chunks(*span)]
+        spans = self._spans(asked)
+        # Shopping has no groups and no ads: only campaigns hold all that an account spent.
+        over = finished(spans, asked.as_of) if resource == "campaign" else {}
+        parts = [(account, piece) for account, days in spans.items() for piece in pieces(days, DAYS_A_QUERY)]
         columns = ("account_id", "currency", "day", *names)
         selected = ", ".join(_gaql(_NAMED[name]) for name in (*columns, *_FIGURES))
         pages = self._pages(
-            inbox, "figures", [(a, f"SELECT {selected} FROM {resource} WHERE {_between(*days)}") for a, *days in chunks]
+            inbox, "figures", [(a, f"SELECT {selected} FROM {resource} WHERE {_between(days)}") for a, days in parts]
         )
         # Who gave their name is counted per conversion action, and what has an action has no cost: a query of its own.
         keys = [name for name in ("account_id", "day", "campaign_id", "ad_group_id", "ad_id") if name in columns]
         by_action = ", ".join(_gaql(_NAMED[name]) for name in keys)
+        counting = {account.id for account in self.accounts() if account.counts_leads}
         categories = ", ".join(f"'{category}'" for category in LEADS)
         leads = self._pages(
             inbox,
@@ -189,22 +189,22 @@ class GoogleAds:
                 (
                     a,
                     f"SELECT {by_action}, segments.conversion_action_category, metrics.all_conversions FROM {resource}"
-                    f" WHERE {_between(*days)} AND segments.conversion_action_category IN ({categories})",
+                    f" WHERE {_between(days)} AND segments.conversion_action_category IN ({categories})",
                 )
-                for a, *days in chunks
-                if a.counts_leads
+                for a, days in parts
+                if a.id in counting
             ],
         )
         count = Field("leads", "metrics.allConversions")
         listed = ", ".join(keys)
-        counting = ", ".join(f"'{a.id}'" for a in accounts if a.counts_leads) or "''"
+        counted = ", ".join(map(literal, sorted(counting))) or "''"
         select = f"""
             with leads_by_row as (
                 select {listed}, sum(cast(leads as decimal(38, 9))) as leads from leads group by {listed}
             )
             select
                 records.*,
-                case when account_id in ({counting}) then cast(coalesce(leads_by_row.leads, 0) as varchar) end as leads
+                case when account_id in ({counted}) then cast(coalesce(leads_by_row.leads, 0) as varchar) end as leads
             from records
             left join leads_by_row using ({listed})
         """
@@ -216,37 +216,25 @@ class GoogleAds:
                 "leads": Records(leads, [*(Field(name, _NAMED[name]) for name in keys), count], "$[*].results[*]"),
             },
             select=select,
-            covered=_days(spans),
-            # Shopping has no groups and no ads: only campaigns hold all that an account spent.
-            totals=lambda: self._totals(spans) if resource == "campaign" else TOTALS.empty_table(),
-            about=lambda: {
-                "first_day": str(min(first for first, _ in spans.values())),
-                "last_day": str(max(last for _, last in spans.values())),
-                "accounts": len(accounts),
-                "requests": self.api.usage.requests,
-                "retries": self.api.usage.retries,
-            },
+            covered=cells(spans),
+            totals=lambda: totals(self._said_of_accounts(over), over),
+            about=lambda: about(spans, self.api.usage),
         )
 
-    def _totals(self, spans: Mapping[_Account, tuple[dt.date, dt.date]]) -> pa.Table:
+    def _said_of_accounts(self, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
         """What Google says an account spent on a day, by a query that knows no campaigns."""
         selected = "segments.date, metrics.cost_micros, metrics.impressions, metrics.clicks"
-        rows: list[dict[str, str]] = []
-        queries = [
-            (account.id, f"SELECT {selected} FROM customer WHERE {_between(*days)}") for account, days in spans.items()
-        ]
+        queries = [(a.id, f"SELECT {selected} FROM customer WHERE {_between(days)}") for a, days in spans.items()]
         found = some_at_once(lambda asked: self._query(*asked), queries, AT_ONCE)
-        for account, said_of_account in zip(spans, found, strict=True):
-            for row in said_of_account:
+        for account, rows in zip(spans, found, strict=True):
+            for row in rows:
                 metrics = row["metrics"]
                 said = {
                     "spend_amount": format(Decimal(metrics.get("costMicros", "0")).scaleb(-6), "f"),
-                    "impressions": str(metrics.get("impressions", "0")),
-                    "clicks": str(metrics.get("clicks", "0")),
+                    "impressions": metrics.get("impressions"),
+                    "clicks": metrics.get("clicks"),
                 }
-                cell = {"part": account.id, "day": row["segments"]["date"]}
-                rows += [{**cell, "measure": measure, "value": value} for measure, value in said.items()]
-        return pa.Table.from_pylist(rows, TOTALS)
+                yield account.id, row["segments"]["date"], said
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -261,33 +249,32 @@ class GoogleAds:
                 "SELECT customer_client.id, customer_client.descriptive_name, customer_client.currency_code,"
                 " customer_client.time_zone FROM customer_client WHERE customer_client.manager = FALSE"
             )
-            found = {row["customerClient"]["id"]: row["customerClient"] for row in self._query(self.manager, query)}
-            missing = sorted(set(self.wanted) - set(found))
-            if missing or not found:
-                # An empty answer is no proof that nobody spent anything.
-                raise ConfigError(
-                    f"the manager account reaches no account{' ' + ', '.join(missing) if missing else ''}",
-                    self.where,
-                    "link the account to the manager account, or correct `accounts` in pipeline.yml",
-                )
-            wanted = [found[account] for account in sorted(self.wanted or found)]
-            self._accounts = list(some_at_once(self._account, wanted, AT_ONCE))
+            found = [
+                AdAccount(c["id"], c.get("descriptiveName", ""), c["currencyCode"], c["timeZone"])
+                for c in (row["customerClient"] for row in self._query(self.manager, query))
+            ]
+            self._accounts = list(some_at_once(self._account, chosen(found, self.wanted, self.where), AT_ONCE))
         return self._accounts
 
-    def _account(self, client: Mapping[str, str]) -> _Account:
+    def _account(self, account: AdAccount) -> _Account:
         query = (
             "SELECT conversion_action.category, conversion_action.click_through_lookback_window_days"
             " FROM conversion_action"
         )
-        actions = [row["conversionAction"] for row in self._query(client["id"], query)]
+        actions = [row["conversionAction"] for row in self._query(account.id, query)]
         return _Account(
-            client["id"],
-            client.get("descriptiveName", ""),
-            client["currencyCode"],
-            client["timeZone"],
-            max((int(a.get("clickThroughLookbackWindowDays", 0)) for a in actions), default=0),
-            any(a.get("category") in LEADS for a in actions),
+            **vars(account),
+            conversion_days=max((int(a.get("clickThroughLookbackWindowDays", 0)) for a in actions), default=0),
+            counts_leads=any(a.get("category") in LEADS for a in actions),
         )
+
+    def _spans(self, asked: Asked) -> dict[AdAccount, Days]:
+        """The days to read of each account, none that has not begun there."""
+        spans: dict[AdAccount, Days] = {}
+        for account in self.accounts():
+            first, last = asked.window(max(HOT_DAYS, account.conversion_days), WEEKLY_DAYS, MONTHLY_DAYS)
+            spans[account] = first, min(last, account.today(asked.as_of))
+        return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
     def _query(self, customer: str, query: str) -> list[dict[str, Any]]:
         """The rows of a short answer."""
@@ -298,13 +285,13 @@ class GoogleAds:
             )
         return [row for batch in batches for row in batch.get("results", ())]
 
-    def _pages(self, inbox: Inbox, name: str, queries: Iterable[tuple[_Account, str]]) -> Iterator[Path]:
+    def _pages(self, inbox: Inbox, name: str, queries: Iterable[tuple[AdAccount, str]]) -> Iterator[Path]:
         """Save the answers of queries, some at a time; in the order of the queries, each as soon as it is there."""
 
-        def save(numbered: tuple[int, tuple[_Account, str]]) -> Path:
+        def save(numbered: tuple[int, tuple[AdAccount, str]]) -> Path:
             number, (account, query) = numbered
             page = inbox.pages / f"{name}-{number:05d}.json"
-            self.api.save("POST", _path(account.id), page, begins=b"[", json={"query": query})
+            self.api.save("POST", _path(account.id), page, begins=b"[", error_in=_error_in, json={"query": query})
             return page
 
         return some_at_once(save, enumerate(queries), AT_ONCE)
@@ -319,37 +306,40 @@ def _gaql(path: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in path)
 
 
-def _between(first: dt.date, last: dt.date) -> str:
-    return f"segments.date BETWEEN '{first}' AND '{last}'"
+def _between(days: Days) -> str:
+    return f"segments.date BETWEEN '{days[0]}' AND '{days[1]}'"
 
 
-def _chunks(first: dt.date, last: dt.date) -> list[tuple[dt.date, dt.date]]:
-    starts = range(0, (last - first).days + 1, DAYS_A_QUERY)
-    days = [first + dt.timedelta(days=start) for start in starts]
-    return [(day, min(last, day + dt.timedelta(days=DAYS_A_QUERY - 1))) for day in days]
+def _error_in(page: Path) -> Any:
+    """The element of a saved answer that is an error; None where all are batches.
 
-
-def _days(spans: Mapping[_Account, tuple[dt.date, dt.date]]) -> pa.Table:
-    """The account-days that are asked for."""
-    cells = [
-        (account.id, str(first + dt.timedelta(days=n)))
-        for account, (first, last) in spans.items()
-        for n in range((last - first).days + 1)
-    ]
-    return pa.table({"ad_account_id": [a for a, _ in cells], "spend_date": [d for _, d in cells]})
+    A stream that fails has begun with status 200 and perhaps with rows: the error is an element of the array behind them.
+    """
+    with page.open("rb") as body, mmap.mmap(body.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        # Within a text the quotes would be escaped; no batch and no resource has a field of this name.
+        found = re.search(rb'[{,]\s*"error"\s*:\s*', mapped)
+        if found is None:
+            return None
+        said = mapped[found.end() : found.end() + FIRST_BYTES].decode("utf-8", "replace")
+    try:
+        return {"error": json.JSONDecoder().raw_decode(said)[0]}
+    except (ValueError, RecursionError):
+        return {"error": said}
 
 
 def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | None:
-    """What a GoogleAdsFailure means; the stream is an array, also when its only element is an error."""
-    answer = body[0] if isinstance(body, list) and body else body
-    error = answer.get("error") if isinstance(answer, Mapping) else None
+    """What a GoogleAdsFailure means: the answer, or the element of the stream behind whatever came before it."""
+    answers = body if isinstance(body, list) else [body]
+    error = next((each["error"] for each in answers if isinstance(each, Mapping) and "error" in each), None)
     if not isinstance(error, Mapping):
-        return None
+        return None if error is None or response.is_error else Again("an answer that ends in an error")
+    # A stream has begun with 200; what became of it is said in the error.
+    status = str(response.status_code if response.is_error else error.get("code"))
     failures = [e for d in error.get("details", ()) for e in d.get("errors", ())]
     codes = {code for failure in failures for code in failure.get("errorCode", {}).values()}
     said = "; ".join(str(failure.get("message", "")) for failure in failures) or str(error.get("message", ""))
     waits = {"RESOURCE_TEMPORARILY_EXHAUSTED", "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION"}
-    if waits & codes or response.status_code in (500, 503, 504):
+    if waits & codes or status in ("500", "503", "504"):
         return Again("the service asks to wait")
     if {"RESOURCE_EXHAUSTED", "EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION"} & codes:
         return EnvironmentNotReady(
@@ -370,4 +360,4 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
         )
     if response.status_code == 401:
         return None
-    return StepFailed(f"Google Ads refused: {', '.join(sorted(codes)) or response.status_code}: {quoted(said)}")
+    return StepFailed(f"Google Ads refused: {', '.join(sorted(codes)) or status}: {quoted(said)}")

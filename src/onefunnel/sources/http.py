@@ -116,13 +116,22 @@ class Api:
 
         return self._retried(method, path, request, read)
 
-    def save(self, method: str, path: str, to: Path, begins: bytes = b"", **request: Any) -> httpx.Headers:
+    def save(
+        self,
+        method: str,
+        path: str,
+        to: Path,
+        begins: bytes = b"",
+        error_in: Callable[[Path], Any] = lambda _: None,
+        **request: Any,
+    ) -> httpx.Headers:
         """Stream the answer's body into a file, whole or not at all; returns its headers. Raises as `json` does.
 
         Args:
             begins: how every body of its kind begins; another one is an error that the API tells of, or not the API's.
+            error_in: of a body that begins so, what `explain` is asked about; None: nothing in it is an error.
         """
-        return self._retried(method, path, request, lambda response: self._saved(response, to, begins))
+        return self._retried(method, path, request, lambda response: self._saved(response, to, begins, error_in))
 
     def page(self, method: str, path: str, to: Path, *, without: str | None = None, **request: Any) -> Any:
         """A page of JSON: its body in a file as it came, and parsed to see what follows it. Raises as `json` does.
@@ -270,7 +279,9 @@ class Api:
         if meant is not None:
             raise meant
 
-    def _saved(self, response: httpx.Response, to: Path, begins: bytes) -> httpx.Headers:
+    def _saved(
+        self, response: httpx.Response, to: Path, begins: bytes, error_in: Callable[[Path], Any]
+    ) -> httpx.Headers:
         partial = to.with_name(f".{to.name}.partial")
         with partial.open("wb") as out:
             for chunk in self._chunks(response, limit=None):
@@ -284,6 +295,9 @@ class Api:
                 body = None
             self._raise_what_it_means(response, body, self.where)
             raise Again("an answer that is not what was asked for")
+        if (error := error_in(partial)) is not None:
+            self._raise_what_it_means(response, error, self.where)
+            raise Again("an answer that ends in an error")
         partial.replace(to)
         return response.headers
 

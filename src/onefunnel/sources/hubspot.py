@@ -211,7 +211,7 @@ class HubSpot:
                 "client_secret": connection.secret("password"),
                 "refresh_token": connection.secret("refresh_token"),
             }
-            self.oauth = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, deadline=deadline)
+            self.oauth = AccessToken(where, connection.token_url(TOKEN), form, deadline=deadline)
         bearer = {"Authorization": f"Bearer {connection.secret('password')}"}
         self.api = Api(
             where,

@@ -103,11 +103,13 @@ class Inbox:
                         self.asked.where,
                         "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
                     ) from None
-        cells = self._changed(everything, kept, changed, covered)
+        cells = self._changed(everything, kept, changed, covered, totals)
         about = {
             **(about() if callable(about) else about),
             "records_fetched": fetched,
             "cells_changed": cells,
+            "since": str(self.asked.since),
+            "dates": [str(day) for day in self.asked.dates or ()],
             "read_from": utc_text(self.asked.last) if self.asked.last else None,
             "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
         }
@@ -132,12 +134,16 @@ class Inbox:
             return write_csv_records(records.pages, records.fields, self.pages, to, where)
         return write_records(records.pages, records.path, records.fields, self.pages, to, where)
 
-    def _changed(self, everything: Path, kept: Path, changed: Path, covered: pa.Table | None) -> int:
+    def _changed(self, everything: Path, kept: Path, changed: Path, covered: pa.Table | None, totals: pa.Table) -> int:
         """How many cells are new, changed or empty now: they, with their hashes, go to `changed`, their records to `kept`."""
         read = f"read_parquet({literal(everything)}) as records"
         listed = ", ".join(map(identifier, self.cell))
         columns = ", ".join(f"records.{identifier(there)} as {identifier(name)}" for name, there in self.cell.items())
-        same = " and ".join(f"records.{identifier(there)} = {identifier(name)}" for name, there in self.cell.items())
+        # A part of a key may be missing: then it is for staging to say so, and not for a join to lose it.
+        there = " and ".join(
+            f"records.{identifier(r)} is not distinct from {identifier(c)}" for c, r in self.cell.items()
+        )
+        same = " and ".join(f"asked.{c} is not distinct from known.{c}" for c in map(identifier, self.cell))
         none = pa.table({name: pa.array([], pa.string()) for name in (*self.cell, "content_hash")})
         # The sum of the records' hashes (96 bits of each) is the same in any order, and of no size.
         hashed = "md5(concat_ws(':', count(*), sum((md5_number(text) >> 32)::hugeint)))"
@@ -149,7 +155,11 @@ class Inbox:
                 with texts as (select {columns}, to_json(records)::varchar as text from {read})
                 select {listed}, {hashed} as content_hash from texts group by all
             """)  # noqa: S608
-            # What never was there and is not there now is no news.
+            db.register("totals", totals)
+            said = "select part, day from totals where cast(value as decimal(38, 9)) <> 0"
+            names_days = {"ad_account_id", "spend_date"} <= self.cell.keys()
+            counted = f"(asked.ad_account_id, asked.spend_date) in ({said})" if names_days else "false"
+            # What never was there and is not there now is no news, unless the source counts something there.
             db.execute(f"""
                 create temp table changed as
                 with asked as (
@@ -157,13 +167,13 @@ class Inbox:
                     union all
                     select distinct {listed}, '' from covered anti join found using ({listed})
                 )
-                select asked.* from asked left join known using ({listed})
-                where asked.content_hash <> coalesce(known.content_hash, '')
+                select asked.* from asked left join known on {same}
+                where asked.content_hash <> coalesce(known.content_hash, '') or (known.content_hash is null and {counted})
             """)  # noqa: S608
             (found, all_of_them) = db.execute(
                 "select (select count(*) from found), (select count(*) from changed where content_hash <> '')"
             ).fetchall()[0]
-            news = "" if found == all_of_them else f"where exists (select 1 from changed where {same})"  # noqa: S608
+            news = "" if found == all_of_them else f"where exists (select 1 from changed where {there})"  # noqa: S608
             for select, to in (
                 (f"select records.* from {read} {news}", kept),  # noqa: S608
                 (f"select * from changed order by {listed}", changed),  # noqa: S608

@@ -103,7 +103,7 @@ class LinkedInAds:
                 "client_secret": connection.secret("password"),
                 "refresh_token": connection.secret("refresh_token"),
             }
-            self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+            self.token = AccessToken(where, connection.token_url(TOKEN), form, also, deadline)
         headers = self.token or (lambda _: also)
         self.api = Api(where, connection.base_url(API), headers, explain=_explained, deadline=deadline)
         self._accounts: list[AdAccount] | None = None
@@ -152,7 +152,7 @@ class LinkedInAds:
         figures = self._pages(inbox, spans, pivots)
         # Only campaigns are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if asked.stream == "performance_daily" else {}
-        said = totals(self._said_of_accounts(inbox, over))
+        said = totals(self._said_of_accounts(inbox, over), over)
         for account in spans:
             # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
             self.api.json("GET", f"rest/adAccounts/{account.id}", has="id")

@@ -160,6 +160,8 @@ class MetaAds:
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, level: str, names: Sequence[str]) -> None:
         spans = self._spans(asked)
+        # What is deleted may be missing below the campaigns: only they are sure to hold all that an account spent.
+        over = finished(spans, asked.as_of) if level == "campaign" else {}
         figures = self._insights(
             inbox, spans, level, ("account_currency", *names, *_FIGURES, "actions", "action_values")
         )
@@ -181,10 +183,7 @@ class MetaAds:
             {"records": Records(figures, fields, "$.data[*]")},
             select=select,
             covered=cells(spans),
-            # What is deleted may be missing below the campaigns: only they are sure to hold all that an account spent.
-            totals=totals(
-                self._said_of_accounts(inbox, finished(spans, asked.as_of) if level == "campaign" else {}), ROUNDED
-            ),
+            totals=totals(self._said_of_accounts(inbox, over), over, ROUNDED),
             about={**about(spans, self.api.usage), "limits": _used(self.api.usage.limits)},
         )
 

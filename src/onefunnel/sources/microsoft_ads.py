@@ -33,6 +33,7 @@ from onefunnel.sources.ad_accounts import (
     cells,
     chosen,
     deliver_accounts,
+    finished,
     kept_since,
     none_is_lost,
     pieces,
@@ -137,7 +138,7 @@ class MicrosoftAds:
             form["client_secret"] = connection.secret("password")
         also = {"DeveloperToken": connection.secret("developer_token"), "CustomerId": self.customer}
         deadline = connection.deadline_seconds
-        self.token = AccessToken(where, connection.extra.get("token_url") or TOKEN, form, also, deadline)
+        self.token = AccessToken(where, connection.token_url(TOKEN), form, also, deadline)
         self.api, self.customers = (
             Api(where, connection.base_url(host), self.token, explain=_explained, deadline=deadline)
             for host in (REPORTING, CUSTOMERS)
@@ -183,19 +184,19 @@ class MicrosoftAds:
         spans = dict.fromkeys(self.accounts(), days) if days[0] <= days[1] else {}
         columns = ("day", "account_id", "currency", *names, *_FIGURES)
         found = self._reports(report, columns, days, today, inbox.pages)
+        # Only campaigns are sure to hold all that an account spent.
+        over = finished(spans, asked.as_of) if report == "Campaign" else {}
         said = _Reports()
-        if report == "Campaign":  # the only level that is sure to hold all that an account spent
-            over = (days[0], min(days[1], today - dt.timedelta(days=1)))
+        if over:
+            until = min(days[1], today - dt.timedelta(days=1))
             figures = ("day", "account_id", "spend", "impressions", "clicks")
-            said = self._reports("Account", figures, over, today, inbox.pages)
+            said = self._reports("Account", figures, (days[0], until), today, inbox.pages)
         # Figures that are still coming in are not the same in two calls.
         unfinished = {*found.preliminary, *said.preliminary}
         inbox.deliver(
             {"records": Records(found.pages, [Field(name, _NAMED[name]) for name in columns])},
             covered=cells(spans),
-            totals=totals(
-                (each for each in _said_of_accounts(said.pages, asked.where) if each[1] not in unfinished), ROUNDED
-            ),
+            totals=totals(_said_of_accounts(said.pages, asked.where), over, ROUNDED, but=unfinished),
             about={**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
         )
 
