@@ -309,6 +309,7 @@ def api(sandbox: Home, demo: str) -> Iterator[Api]:
 
 
 @pytest.mark.airflow
+@pytest.mark.long
 def test_airflow_listens_on_the_loopback_only(api: Api) -> None:
     family = [
         f for p in api.processes for f in (psutil.Process(p.pid), *psutil.Process(p.pid).children(recursive=True))
@@ -318,6 +319,7 @@ def test_airflow_listens_on_the_loopback_only(api: Api) -> None:
 
 
 @pytest.mark.airflow
+@pytest.mark.long
 def test_the_dag_runs_green_over_rest_and_the_ui_shows_the_demo_too(sandbox: Home, api: Api) -> None:
     deadline = time.monotonic() + 120
     while not any(d["dag_id"] == "revenue_daily" for d in api.call("GET", "dags?limit=50")["dags"]):

@@ -10,6 +10,8 @@ import pytest
 import world
 from conftest import Home
 
+pytestmark = pytest.mark.long
+
 MOMENT = {"format": "%Y-%m-%dT%H:%M:%SZ", "zone": "UTC"}
 LEADS = """lead_id,status,created_at
 L-1,Marketing Qualified,2026-03-10T12:00:00Z

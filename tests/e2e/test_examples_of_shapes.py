@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT, Home
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = ("ga4_export", "segment_events", "cost_sheet")
 TOKEN_KEY = "k" * 40
 MILLION = 1_000_000

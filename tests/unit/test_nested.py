@@ -172,7 +172,7 @@ SCHEMA = pa.schema(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(NESTED, min_size=1, max_size=6))
 def test_both_formats_say_the_same_of_any_record(records: list[dict[str, Any]]) -> None:
     records = [{"id": str(n), **record} for n, record in enumerate(records)]
