@@ -28,7 +28,7 @@ from onefunnel.paths import Paths
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import connection, serve_all
 
-SCALE = 0.2  # of the company
+SCALE = 0.1  # of the company
 CHAIN = ["start", "extract", "check_raw", "build", "seal", "check_marts", "publish", "report"]
 INSPECT = """
 import json, sys
@@ -165,7 +165,7 @@ def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo:
     for words in ("Loaded", "Checked raw", "Checked build", "Checked marts", "Readers see", "index.html", "search_ads"):
         assert words in demo
     assert (sandbox.path / "published" / "site" / "index.html").is_file()
-    assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 3000
+    assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 1000
     said = "select count(distinct source_system), sum(abs(difference)) from metadata.source_totals"
     assert sandbox.query(said) == [(5, 0)], "what the five platforms count of their own has arrived"
     shown = {(row["source"], row["stream"]): row for row in sandbox.ok("sources", "--json")}

@@ -79,6 +79,7 @@ def test_only_a_person_s_word_for_the_source_closes_most_of_its_records(crm: Crm
     )
 
 
+@pytest.mark.long
 def test_a_run_hands_the_consent_to_its_extract(crm: Crm) -> None:
     for product, _ in crm.known():
         httpx.post(f"{crm.url}/_sandbox/hard_delete", json={"id": product}).raise_for_status()
