@@ -1,6 +1,8 @@
 """Pages of JSON become texts: no digit is lost, nothing is guessed."""
 
+import io
 import json
+import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onefunnel.errors import StepFailed
-from onefunnel.sources.pages import Field, quoted_reals, whole_characters, write_records
+from onefunnel.sources.json_lines import whole_characters, write_lines
+from onefunnel.sources.pages import Field, write_records
 
 # texts that look like numbers, and quotes and backslashes in every order
 TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('\\\\\\"""e1-.{}[]:,'))
@@ -19,25 +22,84 @@ DOCUMENTS = st.recursive(
 )
 
 
-@given(DOCUMENTS, st.booleans(), st.sampled_from([None, 1]))
-def test_numbers_that_are_no_integers_become_their_own_text_and_nothing_else_changes(document, ascii_only, indent):
+RECORDS = st.lists(st.dictionaries(TEXTS, DOCUMENTS, max_size=4), max_size=4)
+
+
+def lines_of(text: str, at: str, block_bytes: int | None = None) -> list[object]:
+    """What the lines of a page say, as JSON."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as small:
+        if block_bytes:
+            small.setattr("onefunnel.sources.json_lines._BLOCK_BYTES", block_bytes)
+        page = Path(folder) / "page.json"
+        page.write_text(text, encoding="utf-8")
+        out = io.BytesIO()
+        longest = write_lines(page, at, out, "source crm, stream deals")
+    lines = [line for line in out.getvalue().split(b"\n") if line.strip()]
+    assert longest >= max(map(len, lines), default=0)
+    return [json.loads(line) for line in lines]
+
+
+@given(
+    RECORDS, RECORDS, DOCUMENTS, st.booleans(), st.sampled_from([None, 1]), st.sampled_from([None, 1, 7, 40]), st.data()
+)
+def test_each_record_is_a_line_and_only_its_reals_become_their_own_text(
+    some, others, around, ascii_only, indent, block_bytes, data
+):
+    document, at, expected = data.draw(
+        st.sampled_from(
+            [
+                ({"a": around, "results": some, "z": others}, "$.results[*]", some),
+                ({"paging": {"next": around}, "data": {"x": [others], "list": some}}, "$.data.list[*]", some),
+                (
+                    [{"results": some, "x": around}, {"y": around}, {"results": others}],
+                    "$[*].results[*]",
+                    some + others,
+                ),
+                (some, "$[*]", some),
+                ({"results": None, "x": around}, "$.results[*]", []),
+            ]
+        )
+    )
     text = json.dumps(document, ensure_ascii=ascii_only, indent=indent)
-    assert json.loads(quoted_reals(text.encode())) == json.loads(text, parse_float=str)
+    expected = json.loads(json.dumps(expected), parse_float=str)
+    assert lines_of(text, at, block_bytes) == expected
+
+
+@given(RECORDS.filter(bool), st.data())
+def test_a_page_that_is_cut_off_is_red(some, data):
+    text = json.dumps({"results": some})
+    with pytest.raises(StepFailed, match="source crm, stream deals"):
+        lines_of(text[: data.draw(st.integers(0, len(text) - 1))], "$.results[*]")
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ('{"results": [1, 2]}', "$.results[*]"),
+        ('{"results": ["a"]}', "$.results[*]"),
+        ('{"results": [[{"a": 1}]]}', "$.results[*]"),
+        ('{"results": [{"a": 1} {"a": 2}]}', "$.results[*]"),
+        ('{"results": [{"a": 1},]}', "$.results[*]"),
+        ('{"results": {"a": 1}}', "$.results[*]"),
+        ('{"results": "none"}', "$.results[*]"),
+        ('{"results": {}}', "$.results[*]"),
+        ('{"result\\u0073": [{"a": 1}]}', "$.results[*]"),
+        ('{"results": [{"a": 1}], "results": [{"a": 2}]}', "$.results[*]"),
+        ('{"other": {"list": [{"a": 1}]}, "data": {"list": [{"a": 2}]}}', "$.data.list[*]"),
+        ('{"results": [{"a": 1}]}', "$[*].results[*]"),
+        ('{"results": [{"a": 1}]} {"results": [{"a": 2}]}', "$.results[*]"),
+        ('{"results": [{"a": 1}]}]', "$.results[*]"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_red_and_never_a_part_of_it(text: str, at: str):
+    with pytest.raises(StepFailed, match="A page cannot be read"):
+        lines_of(text, at)
 
 
 @given(st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("\\u\ud83d\ude00")))
 def test_half_a_character_is_the_replacement_character_and_nothing_else_changes(text):
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert json.loads(whole_characters(json.dumps(text).encode())) == whole
-
-
-@given(DOCUMENTS, st.integers(1, 40))
-def test_in_blocks_the_same(document, size):
-    text = json.dumps(document).encode()
-    with pytest.MonkeyPatch.context() as small:
-        small.setattr("onefunnel.sources.pages._BLOCK_BYTES", size)
-        in_blocks = quoted_reals(text)
-    assert in_blocks == quoted_reals(text)
 
 
 def pages(folder: Path, *texts: str) -> list[Path]:
@@ -83,7 +145,32 @@ def test_records_of_all_pages_in_whatever_shape_a_page_has(tmp_path: Path):
     assert records(tmp_path, [], Field("a")) == []
 
 
-@pytest.mark.parametrize("text", ["", "<html>", '{"records": [{"a": 1}', '{"records": [{"a": 1}]} trailing'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<html>",
+        '{"records": [{"a": 1}',
+        '{"records": [{"a": 1}]} trailing',
+        '{"records": [{"a": 1,, "b": 2}]}',
+        '{"records": [{"a": 1}, {"a": "x\ny"}]}',
+        '{"records": [{"a": tru}]}',
+    ],
+)
 def test_what_is_not_json_is_red_and_says_where(tmp_path: Path, text: str):
     with pytest.raises(StepFailed, match="source crm, stream deals"):
         records(tmp_path, pages(tmp_path, '{"records": [{"a": 0}]}', text), Field("a"))
+
+
+def test_a_page_may_be_larger_than_what_is_held_in_memory(tmp_path: Path):
+    record = json.dumps({"id": "0" * 9, "amount": 12.5, "text": "x" * 900})
+    page = tmp_path / "page.json"
+    with page.open("w") as out:  # a vendor's answer in one piece: 160 MB
+        out.write('{"records": [' + ",".join([record] * 10) + (", " + ",".join([record] * 1000)) * 170 + "]}")
+    assert page.stat().st_size > 150_000_000
+    count = write_records(
+        [page], "$.records[*]", [Field("id"), Field("amount")], tmp_path, tmp_path / "out.*.parquet", "x"
+    )
+    assert count == 170_010
+    [only] = tmp_path.glob("out.*.parquet")
+    assert pq.read_table(only).column("amount").unique().to_pylist() == ["12.5"]

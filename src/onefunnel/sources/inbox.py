@@ -95,7 +95,7 @@ class Inbox:
                     read = f"read_parquet({literal(files)})"
                     db.execute(f"create temp view {identifier(relation)} as select * from {read}")  # noqa: S608
                 try:
-                    db.execute(f"copy ({select}) to {literal(everything)} (format parquet, compression lz4)")
+                    db.execute(f"copy ({select}) to {literal(everything)} (format parquet, compression zstd)")
                 except duckdb.DataError as error:  # the value is not told, it may be anybody's
                     said = re.sub(r"""(["']).*?\1""", "…", str(error).splitlines()[0])[:200]
                     raise StepFailed(
@@ -173,11 +173,13 @@ class Inbox:
             (found, all_of_them) = db.execute(
                 "select (select count(*) from found), (select count(*) from changed where content_hash <> '')"
             ).fetchall()[0]
-            news = "" if found == all_of_them else f"where exists (select 1 from changed where {there})"  # noqa: S608
-            for select, to in (
-                (f"select records.* from {read} {news}", kept),  # noqa: S608
-                (f"select * from changed order by {listed}", changed),  # noqa: S608
-            ):
+            selects = {changed: f"select * from changed order by {listed}"}  # noqa: S608
+            if found == all_of_them and everything.is_file():
+                everything.replace(kept)
+            else:
+                news = "" if found == all_of_them else f"where exists (select 1 from changed where {there})"  # noqa: S608
+                selects[kept] = f"select records.* from {read} {news}"  # noqa: S608
+            for to, select in selects.items():
                 db.execute(f"copy ({select}) to {literal(to)} (format parquet, compression zstd)")
             return int(db.execute("select count(*) from changed").fetchall()[0][0])
 

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import pyarrow as pa
 
 from onefunnel.errors import EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.ad_accounts import (
@@ -152,10 +153,14 @@ class LinkedInAds:
         figures = self._pages(inbox, spans, pivots)
         # Only campaigns are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if asked.stream == "performance_daily" else {}
-        said = totals(self._said_of_accounts(inbox, over), over)
-        for account in spans:
-            # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
-            self.api.json("GET", f"rest/adAccounts/{account.id}", has="id")
+
+        def said() -> pa.Table:
+            found = totals(self._said_of_accounts(inbox, over), over)
+            for account in spans:
+                # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
+                self.api.json("GET", f"rest/adAccounts/{account.id}", has="id")
+            return found
+
         currencies = inbox.pages / "currencies.json"
         listed = [{"account_id": account.id, "currency": account.currency} for account in spans]
         currencies.write_text(json.dumps({"accounts": listed}), encoding="utf-8")
@@ -178,7 +183,7 @@ class LinkedInAds:
             select=select,
             covered=cells(spans),
             totals=said,
-            about=about(spans, self.api.usage),
+            about=lambda: about(spans, self.api.usage),
         )
 
     def _said_of_accounts(self, inbox: Inbox, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
@@ -240,11 +245,11 @@ class LinkedInAds:
         spans = {account: (first, min(last, today)) for account, (first, last) in windows.items()}
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
-    def _pages(self, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]) -> list[Path]:
-        """Save the figures of accounts by day; in the order of accounts and days."""
+    def _pages(self, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]) -> Iterator[Path]:
+        """Save the figures of accounts by day; in the order of accounts and days, each page as soon as it is there."""
         wanted = [(account, piece) for account, days in spans.items() for piece in pieces(days, DAYS_A_QUERY)]
         found = some_at_once(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted, AT_ONCE)
-        return [page for pages in found for page in pages]
+        return (page for pages in found for page in pages)
 
     def _figures(
         self, account: AdAccount, days: Days, pivots: tuple[str, ...], campaigns: Sequence[str], folder: Path
@@ -265,11 +270,13 @@ class LinkedInAds:
         page = folder / f"{'-'.join(pivots)}-{account.id}-{first}-{last}{part}.json"
         _elements(self._asked(query, page), self.where, "adAnalytics")
         start = ", ".join(
-            f"try_cast(record ->> '$.dateRange.start.{part}' as bigint)" for part in ("year", "month", "day")
+            f"try_cast(json ->> '$.dateRange.start.{part}' as bigint)" for part in ("year", "month", "day")
         )
-        of_the_account = f"list_contains(record ->> '$.pivotValues[*]', '{_URNS['account_id']}{account.id}')"
+        of_the_account = f"list_contains(json ->> '$.pivotValues[*]', '{_URNS['account_id']}{account.id}')"
         within = f"make_date({start}) between date '{first}' and date '{last}'"
-        rows, ours = said_of(page, "$.elements[*]", f"count(*), count(*) filter ({of_the_account} and {within})")
+        rows, ours = said_of(
+            page, "$.elements[*]", f"count(*), count(*) filter ({of_the_account} and {within})", self.where
+        )
         if ours < rows:
             raise StepFailed(
                 f"An answer is not about ad account {account.id} from {first} to {last}, which were asked for.",

@@ -183,8 +183,8 @@ class MetaAds:
             {"records": Records(figures, fields, "$.data[*]")},
             select=select,
             covered=cells(spans),
-            totals=totals(self._said_of_accounts(inbox, over), over, ROUNDED),
-            about={**about(spans, self.api.usage), "limits": _used(self.api.usage.limits)},
+            totals=lambda: totals(self._said_of_accounts(inbox, over), over, ROUNDED),
+            about=lambda: {**about(spans, self.api.usage), "limits": _used(self.api.usage.limits)},
         )
 
     def _said_of_accounts(self, inbox: Inbox, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
@@ -229,8 +229,10 @@ class MetaAds:
         spans = {a: (max(first, oldest), min(last, a.today(asked.as_of))) for a, (first, last) in windows.items()}
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
-    def _insights(self, inbox: Inbox, spans: Mapping[AdAccount, Days], level: str, fields: Sequence[str]) -> list[Path]:
-        """Save the insights of accounts by day; the pages in the order of accounts and days."""
+    def _insights(
+        self, inbox: Inbox, spans: Mapping[AdAccount, Days], level: str, fields: Sequence[str]
+    ) -> Iterator[Path]:
+        """Save the insights of accounts by day; each page as soon as it is there."""
         params: dict[str, Any] = {"level": level, "time_increment": 1, "fields": ",".join(("account_id", *fields))}
         if level != "account":
             only = {"field": f"{level}.effective_status", "operator": "IN", "value": _OF_LEVEL[level]}
@@ -256,17 +258,18 @@ class MetaAds:
         for account, days in spans.items():
             is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
             (many if is_long else few).extend((account, piece) for piece in pieces(days, DAYS_AT_ONCE))
-        found = list(some_at_once(at_once, few, AT_ONCE))
-        jobs = [_Job(*part) for part in many] + [job for _, jobs in found for job in jobs]
-        pages = self._by_jobs(jobs, params, stem)
-        return sorted([*pages, *(page for pages, _ in found for page in pages)])
+        jobs = [_Job(*part) for part in many]
+        for pages, too_much in some_at_once(at_once, few, AT_ONCE):
+            yield from pages
+            jobs += too_much
+        yield from self._by_jobs(jobs, params, stem)
 
     def _by_jobs(
         self,
         jobs: list[_Job],
         params: Mapping[str, Any],
         stem: Callable[[tuple[AdAccount, Days]], Path],
-    ) -> list[Path]:
+    ) -> Iterator[Path]:
         """Save insights by jobs: many wait at Meta at a time, each is looked at in its turn and read when it is done."""
 
         def advanced(job: _Job) -> tuple[list[Path], list[_Job]]:
@@ -292,16 +295,14 @@ class MetaAds:
                     do="Run again later. If it stays so, leave the stream of this level out of pipeline.yml.",
                 ) from None
 
-        pages: list[Path] = []
         while jobs:
             jobs.sort(key=lambda job: not job.run)  # those that have begun keep their place
             time.sleep(max(0.0, min(job.look_at for job in jobs[:JOBS_AT_ONCE]) - time.monotonic()))
             due = [job for job in jobs[:JOBS_AT_ONCE] if job.look_at <= time.monotonic()]
             jobs = [job for job in jobs if job not in due]
-            for given, left in some_at_once(advanced, due, AT_ONCE):
-                pages += given
+            for pages, left in some_at_once(advanced, due, AT_ONCE):
+                yield from pages
                 jobs += left
-        return pages
 
     def _is_done(self, job: _Job) -> bool:
         """Whether a job is done.

@@ -1,13 +1,11 @@
-"""Pages of JSON, saved as they came, become Parquet files of texts. No record is a Python object on the way.
+"""Pages of JSON or CSV, saved as they came, become Parquet files of texts. No record is a Python object on the way.
 
-A value is the text that the API wrote: JSON engines read numbers that are no integers as doubles and lose digits, so these
-are put into quotes first, by one vectorised pass over the bytes.
+A value is the text that the API wrote; what it means is for staging to say.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,82 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow.parquet as pq
 
 from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
 from onefunnel.errors import StepFailed
+from onefunnel.sources.json_lines import write_lines
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-BATCH_BYTES = (
-    32 * 1024 * 1024
-)  # of pages that are read at a time: what is held in memory does not grow with their number
-_BLOCK_BYTES = 4 * 1024 * 1024
-_QUOTE, _BACKSLASH = ord('"'), ord("\\")
-_OF_NUMBERS = np.zeros(256, dtype=bool)
-_OF_NUMBERS[list(b"0123456789+-.eE")] = True
-
-# What begins with a backslash in JSON: an escaped backslash and a whole pair are kept, of half a pair the code is wrong.
-_HALVES = re.compile(
-    rb"(?P<kept>\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
-
-
-def whole_characters(body: bytes) -> bytes:
-    """The same JSON with every half of a surrogate pair as the replacement character, as decoders do; its record stays readable.
-
-    No character is written so: a text was cut off within one, and DuckDB would refuse the whole page for it.
-    """
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return body
-    return _HALVES.sub(lambda found: found[0] if found["kept"] else rb"\ufffd", body)
-
-
-def quoted_reals(body: bytes) -> bytes:
-    """The same JSON with every number that is no integer as a string of its own text; everything else as it was."""
-    parts, at, inside = [], 0, False
-    while at < len(body):
-        # No number goes on behind a comma, and none is escaped.
-        end = body.rfind(b",", at, at + _BLOCK_BYTES) + 1 if at + _BLOCK_BYTES < len(body) else len(body)
-        part, inside = _quoted(body[at : end or len(body)], inside)
-        parts.append(part)
-        at = end or len(body)
-    return b"".join(parts)
-
-
-def _quoted(body: bytes, inside: bool) -> tuple[bytes, bool]:
-    """The same of a block that begins within a string or outside; and whether it ends within one."""
-    data = np.frombuffer(body, dtype=np.uint8)
-    quotes = _quotes(data, b"\\" in body)
-    # What a number has that is no integer: a point or an e, which in a name mostly follows a letter.
-    mark = (data[1:] == ord(".")) | ((data[1:] | 0x20) == ord("e"))
-    marks = np.flatnonzero(mark & ((data[:-1] - ord("0")) < 10)) + 1  # below the digits it wraps around
-    marks = marks[np.searchsorted(quotes, marks) % 2 == inside]
-    ends_inside = inside ^ bool(quotes.size % 2)
-    if not marks.size:
-        return body, ends_inside
-    starts, ends = marks.copy(), marks.copy()
-    while (before := (starts > 0) & _OF_NUMBERS[data[starts - 1]]).any():
-        starts[before] -= 1
-    while (after := (ends < data.size) & _OF_NUMBERS[data[np.minimum(ends, data.size - 1)]]).any():
-        ends[after] += 1
-    once = np.append(True, starts[1:] != starts[:-1])  # a number may have a point and an e
-    places = np.column_stack((starts[once], ends[once])).ravel()
-    return np.insert(data, places, _QUOTE).tobytes(), ends_inside
-
-
-def _quotes(data: np.ndarray, is_escaped: bool) -> np.ndarray:
-    """Where strings begin and end. A quote after an odd number of backslashes does neither."""
-    quotes = np.flatnonzero(data == _QUOTE)
-    if not is_escaped:
-        return quotes
-    escaped = quotes[(quotes > 0) & (data[np.maximum(quotes - 1, 0)] == _BACKSLASH)]
-    if not escaped.size:
-        return quotes
-    first = escaped - 1  # the first backslash of the row that ends before the quote
-    while (further := (first > 0) & (data[np.maximum(first - 1, 0)] == _BACKSLASH)).any():
-        first[further] -= 1
-    return np.setdiff1d(quotes, escaped[(escaped - first) % 2 == 1], assume_unique=True)
+LINE_BYTES = 1024 * 1024  # of a record that is JSON, unless a longer one is seen
+BATCH_BYTES = 32 * 1024 * 1024  # of pages that are read at a time: one file of records for each
 
 
 @dataclass(frozen=True)
@@ -114,9 +45,8 @@ def write_records(
     """Write the records of all pages as Parquet, every field as text; returns how many.
 
     Args:
-        pages: files of JSON, one document each; they are replaced by their quoted form. The next one may still be on its
-            way while those before it are read.
-        records: JSON path of the records in a page, for example `$.records[*]`.
+        pages: files of JSON, one document each. The next one may still be on its way while those before it are read.
+        records: JSON path of the records in a page, for example `$.records[*]` (`json_lines.write_lines`).
         fields: what becomes a column. A field that no record has is a column of nulls.
         to: a name with an asterisk, for the numbers of several files.
 
@@ -125,20 +55,15 @@ def write_records(
     """
     pointers = ", ".join(literal(field.pointer) for field in fields)
     named = ", ".join(f"found[{i}] as {identifier(field.name)}" for i, field in enumerate(fields, start=1))
+    lines = to.with_name(to.name.replace("*", "lines")).with_suffix(".ndjson")
 
     def select(batch: Sequence[Path]) -> str:
-        for page in batch:
-            body = page.read_bytes()
-            if not body.strip():
-                raise StepFailed(
-                    "A page is empty.", where=where, do="Run again; if it stays so, please report it as an issue."
-                )
-            readable = quoted_reals(whole_characters(body))
-            if readable != body:
-                page.write_bytes(readable)
-        return f"select {named} from (select json_extract_string(record, [{pointers}]) as found from ({_records(batch, records)}))"  # noqa: S608
+        objects = _lines(batch, records, lines, where)
+        return f"select {named} from (select json_extract_string(json, [{pointers}]) as found from {objects})"  # noqa: S608
 
-    return _write(_batches(pages), select, fields, work, to, where, "A page")
+    rows = _write(_batches(pages), select, fields, work, to, where, "A page")
+    lines.unlink(missing_ok=True)
+    return rows
 
 
 def write_csv_records(pages: Iterable[Path], fields: Sequence[Field], work: Path, to: Path, where: str) -> int:
@@ -192,19 +117,21 @@ def _write(
             try:
                 db.execute(f"copy ({body}) to {literal(part)} (format parquet, compression lz4)")
             except duckdb.Error as error:
-                raise StepFailed(
-                    f"{what} cannot be read: {str(error).splitlines()[0][:200]}",
-                    where=where,
-                    do="Run again; if it stays so, please report it as an issue.",
-                ) from error
+                raise _unreadable(what, error, where) from error
             rows += pq.ParquetFile(part).metadata.num_rows
     return rows
 
 
-def said_of(page: Path, records: str, columns: str) -> tuple[Any, ...]:
-    """One row of what SQL says of the records of a page; each is JSON, and its name is `record`."""
-    with scratch(page.parent) as db:
-        return tuple(db.execute(f"select {columns} from ({_records([page], records)})").fetchall()[0])  # noqa: S608
+def said_of(page: Path, records: str, columns: str, where: str) -> tuple[Any, ...]:
+    """One row of what SQL says of the records of a page; each is JSON, and its name is `json`. Raises as `write_records`."""
+    lines = page.with_suffix(".ndjson")
+    try:
+        with scratch(page.parent, BULK_MEMORY) as db:
+            found = db.execute(f"select {columns} from {_lines([page], records, lines, where)}").fetchall()  # noqa: S608
+    except duckdb.Error as error:
+        raise _unreadable("A page", error, where) from error
+    lines.unlink()
+    return tuple(found[0])
 
 
 def rows_of(files: Path) -> int:
@@ -244,9 +171,17 @@ def lacking(columns: Sequence[str], where: str) -> StepFailed:
     )
 
 
-def _records(pages: Sequence[Path], records: str) -> str:
-    """SQL of the records of saved pages, each as JSON."""
-    listed = ", ".join(literal(str(page)) for page in pages)
-    largest = max(page.stat().st_size for page in pages)  # this much is held of each file that is open
-    documents = f"read_json_objects([{listed}], format = 'unstructured', maximum_object_size = {largest + 1024})"
-    return f"select unnest(json_extract(json, {literal(records)})) as record from {documents}"  # noqa: S608
+def _unreadable(what: str, error: duckdb.Error, where: str) -> StepFailed:
+    return StepFailed(
+        f"{what} cannot be read: {str(error).splitlines()[0][:200]}",
+        where=where,
+        do="Run again; if it stays so, please report it as an issue.",
+    )
+
+
+def _lines(pages: Sequence[Path], records: str, to: Path, where: str) -> str:
+    """SQL of the records of saved pages, each as JSON, by way of a file of lines."""
+    with to.open("wb") as out:
+        longest = max(write_lines(page, records, out, where) for page in pages)
+    size = max(longest + 1024, LINE_BYTES)
+    return f"read_json_objects({literal(to)}, format = 'newline_delimited', maximum_object_size = {size})"
