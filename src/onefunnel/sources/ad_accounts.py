@@ -23,6 +23,8 @@ Thing = TypeVar("Thing")
 Made = TypeVar("Made")
 Days = tuple[dt.date, dt.date]  # both inclusive
 MEASURES = ("spend_amount", "impressions", "clicks")  # what a platform counts of an account's day
+# What platforms count in whole units; all else has hundredths (*Currency Codes* of Meta's Marketing API, offset 1).
+WHOLE_UNITS = frozenset({"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"})
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def cells(spans: Mapping[AdAccount, Days]) -> pa.Table:
 def totals(
     said: Iterable[tuple[str, str, Mapping[str, str | None]]],
     over: Mapping[AdAccount, Days],
-    units: Mapping[str, str] | None = None,
+    rounded: Collection[str] = (),
     but: Collection[str] = (),
 ) -> pa.Table:
     """Control totals (`base.TOTALS`) of the account-days that are over: what the platform says of them, else zero.
@@ -126,13 +128,20 @@ def totals(
     Args:
         said: account, ISO day, and the `MEASURES` by the contract's names.
         over: the days that were asked for (`finished`).
-        units: of the measures that the vendor rounds in each record, what to.
+        rounded: the measures that the vendor rounds in each record, to what is the smallest amount of the account's currency.
         but: ISO days of which nothing is told: they are still being counted.
     """
     told: dict[tuple[str, str], Mapping[str, str | None]] = {cell: {} for cell in _account_days(over)}
     told |= {(account, day): measures for account, day, measures in said}
+    units = {account.id: "1" if account.currency in WHOLE_UNITS else "0.01" for account in over}
     rows = [
-        (account, day, measure, _plain(measures.get(measure) or "0", account, day), (units or {}).get(measure))
+        (
+            account,
+            day,
+            measure,
+            _plain(measures.get(measure) or "0", account, day),
+            units.get(account) if measure in rounded else None,
+        )
         for (account, day), measures in told.items()
         if day not in but
         for measure in MEASURES

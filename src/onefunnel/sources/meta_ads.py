@@ -52,7 +52,7 @@ DAYS_AT_ONCE = 31  # more days than these are asked for as jobs, in pieces of so
 AT_ONCE = 4
 JOBS_AT_ONCE = 24  # two years of an account; Meta names no limit, only one of calls
 PAGE_ROWS = 500
-ROUNDED = {"spend_amount": "0.01"}  # every figure of spend by itself, that of an account as well
+ROUNDED = ("spend_amount",)  # every figure of spend by itself, that of an account as well
 FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 0.25, 30.0
 # A job may take up to an hour at Meta. One that is not ready after ten minutes is mostly stuck: its halves are asked for.
 JOB_SECONDS, FETCH_SECONDS = 600.0, 3_600.0

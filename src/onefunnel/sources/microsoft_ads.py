@@ -57,7 +57,7 @@ HISTORY_MONTHS = 36
 DAYS_A_REPORT = 92
 AT_ONCE = 4
 PAGE_SIZE = 100
-ROUNDED = {"spend_amount": "0.01"}  # every figure of spend by itself, that of an account as well
+ROUNDED = ("spend_amount",)  # every figure of spend by itself, that of an account as well
 TRIES = 3
 FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS, REPORT_SECONDS = 0.5, 30.0, 1_800.0
 # No zone of a report is UTC. In London it is never an earlier day.
