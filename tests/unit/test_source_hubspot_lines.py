@@ -46,7 +46,7 @@ from onefunnel.sources.base import Fetched
 NAMES = {word: name for name, word in ACTIVITIES.items()}
 TOLD = {
     ("call", "reached"): "connected",
-    ("call", "no answer, try again"): "no answer",
+    ("call", "no answer, try again"): "no_answer",
     ("meeting", "reached"): "completed",
     ("meeting", "no answer, try again"): "no_show",
 }

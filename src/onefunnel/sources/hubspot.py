@@ -1,4 +1,4 @@
-"""HubSpot, by its CRM API: contacts, companies, deals, owners, the history of their properties and their associations.
+"""HubSpot, by its CRM API: contacts, companies, deals and their lines, products, activities, owners, histories, associations.
 
 Sources, pages of HubSpot's developer documentation: *CRM API, objects* (list, batch read, archived records), *Search the CRM*
 (at most 10,000 results of a query, 200 of a page, five searches a second; new records are found after a moment), *Associations v4* (batch
@@ -185,10 +185,10 @@ class HubSpot:
             prefix = f"{part.object.name}-" if len(parts) > 1 else ""
             names = self._properties(asked, part)
             wanted = [*filter(None, names.values()), *(["hs_merged_object_ids"] if part.object.merges else [])]
-            read = self._read(asked, inbox, part.object, wanted, cursor=f"{prefix}cursor")
+            read = self._read(asked, inbox, part.object, wanted, prefix=prefix)
             selects.append(self._select(asked, inbox, part, names, read, relations, prefix))
             covered.append(self._covered(asked, inbox, part, read, prefix))
-            about |= {f"{prefix}cursor": read.cursor, f"{prefix}read": "everything" if read.is_all else "what changed"}
+            about |= read.about(prefix)
             count += self._count(inbox, part) if part.counted else 0
         told = [table for table in covered if table is not None]
         row = {"part": None, "day": None, "measure": "rows", "value": str(count)}
@@ -234,9 +234,7 @@ class HubSpot:
             reached: set[str] = set()
             links = associated("contacts", reached)
             relations[f"{of.name}_people"] = self._people(asked, inbox, of, reached)
-            joins += _joined(
-                f"{links}", _PERSON, "person", f" left join {of.name}_people as people on to_id = people.id"
-            )
+            joins += _joined(links, _PERSON, "person", f" left join {of.name}_people as people on to_id = people.id")
         columns = stream.columns.format(**self._in_portal()) if "{" in stream.columns else stream.columns
         emptied = ", ".join(f"nullif({identifier(name)}, '') as {identifier(name)}" for name in names)
         latest = f"""
@@ -336,7 +334,7 @@ class HubSpot:
             },
             covered=None,
             totals=TOTALS.empty_table(),
-            about=self._about({"cursor": read.cursor, "read": "everything" if read.is_all else "what changed"}),
+            about=self._about(read.about()),
             select=select,
         )
 
@@ -374,12 +372,12 @@ class HubSpot:
         of: Object,
         properties: Sequence[str],
         history: Sequence[str] = (),
-        cursor: str = "cursor",
+        prefix: str = "",
     ) -> _Read:
         """Every record, or those that changed since the last load; and the archived ones, once a day."""
         now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
         until = _milliseconds((now - NOT_YET_FOUND).isoformat())
-        since = int(asked.before.get(cursor, 0))
+        since = int(asked.before.get(f"{prefix}cursor", 0))
         if not since or asked.last is None or asked.dates or _week(asked.last) != _week(asked.as_of):
             live = self._list(inbox, "live", of, properties, history)
             archived = self._list(inbox, "archived", of, properties, history, archived=True)
@@ -675,6 +673,10 @@ class _Read:
     archived: _Pages
     is_all: bool
     cursor: int
+
+    def about(self, prefix: str = "") -> dict[str, Any]:
+        """For the receipt and the next fetch."""
+        return {f"{prefix}cursor": self.cursor, f"{prefix}read": "everything" if self.is_all else "what changed"}
 
 
 def _instead(where: str, text: str) -> dict[tuple[str, str], str]:

@@ -10,8 +10,6 @@ A property is text, `name:number` is of another kind (`KINDS`), `name?` may be m
 text, in which names stand: they are not read.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -145,10 +143,10 @@ RECORDS = {
 _DISPOSITIONS = {
     "9d9162e7-6cf3-4944-bf63-4dff82258764": "busy",
     "f240bbac-87c9-4f6e-bf70-924b57d47db7": "connected",
-    "a4c4c377-d246-4b32-a13b-75a56a4cd0ff": "left live message",
-    "b2cf5968-551e-4856-9783-52b3da59a7d0": "left voicemail",
-    "73a0d17f-1163-4015-bdd5-ec830791da20": "no answer",
-    "17b47fee-58de-441e-a44c-c6300d46f273": "wrong number",
+    "a4c4c377-d246-4b32-a13b-75a56a4cd0ff": "left_live_message",
+    "b2cf5968-551e-4856-9783-52b3da59a7d0": "left_voicemail",
+    "73a0d17f-1163-4015-bdd5-ec830791da20": "no_answer",
+    "17b47fee-58de-441e-a44c-c6300d46f273": "wrong_number",
 }
 _DISPOSITION = " ".join(f"when '{theirs}' then '{ours}'" for theirs, ours in _DISPOSITIONS.items())
 # One record is the lead and the contact. What is done before the conversion is done for the lead.
