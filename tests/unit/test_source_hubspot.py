@@ -43,6 +43,9 @@ CELLS = {
     "opportunities": {"opportunity_id": "id"},
     "opportunity_changes": {"change_id": "change_id"},
     "opportunity_contacts": {"opportunity_id": "deal_id", "contact_id": "contact_id"},
+    "opportunity_lines": {"line_id": "id"},
+    "products": {"product_id": "id"},
+    "activities": {"activity_id": "id"},
 }
 DEALS = "/crm/v3/objects/deals"
 ROOT = Path(__file__).parents[2]

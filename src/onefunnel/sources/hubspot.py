@@ -1,4 +1,4 @@
-"""HubSpot, by its CRM API: contacts, companies, deals, owners, the history of their properties and their associations.
+"""HubSpot, by its CRM API: contacts, companies, deals and their lines, products, activities, owners, histories, associations.
 
 Sources, pages of HubSpot's developer documentation: *CRM API, objects* (list, batch read, archived records), *Search the CRM*
 (at most 10,000 results of a query, 200 of a page, five searches a second; new records are found after a moment), *Associations v4* (batch
@@ -33,6 +33,20 @@ from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, S
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import RETRIED, Again, Api, Usage, quoted
+from onefunnel.sources.hubspot_streams import (
+    ACTIVITIES,
+    CHANGES,
+    CONTACTS,
+    DAY,
+    DEALS,
+    KINDS,
+    NAME,
+    PERCENT,
+    PERSON,
+    RECORDS,
+    Object,
+    Stream,
+)
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field
@@ -50,112 +64,6 @@ LEAST_SHARE, FEW = 0.5, 20
 MAIN_CONTACT = "Main contact"
 _DOCS = "docs/how-to/connect-hubspot.md"
 _LIMITS = ("X-HubSpot-RateLimit-Daily", "X-HubSpot-RateLimit-Daily-Remaining", "X-HubSpot-RateLimit-Remaining")
-_KINDS = {
-    "text": ("string", "enumeration", "phone_number"),
-    "number": ("number",),
-    "time": ("datetime", "date"),
-    "yes": ("bool",),
-}
-
-
-@dataclass(frozen=True)
-class _Object:
-    """An object of the CRM: its name in paths, the property with the time of its last change, and its primary company.
-
-    Attributes:
-        company_type: id of the association type that leads to the primary company ("HubSpot defined association types").
-    """
-
-    name: str
-    modified: str
-    company_type: int | None = None
-
-
-_COMPANIES = _Object("companies", "hs_lastmodifieddate")
-_CONTACTS = _Object("contacts", "lastmodifieddate", company_type=1)
-_DEALS = _Object("deals", "hs_lastmodifieddate", company_type=5)
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """What is read of an object for a stream.
-
-    Attributes:
-        properties: names, with `:number`, `:time` or `:yes` where they are no texts, and `?` where a portal may lack them.
-        columns: SQL of what becomes of a record, beside its id, times and state.
-        loser: SQL of what a merged record has, from the record that is left.
-        only: SQL: which records are of the stream; `filters` says the same to the search.
-    """
-
-    object: _Object
-    properties: str
-    columns: str
-    loser: str = "'false' as archived"
-    only: str = "true"
-    filters: tuple[Mapping[str, str], ...] = ()
-
-
-_NAME = "nullif(trim(concat_ws(' ', firstname, lastname)), '') as full_name"
-_RECORDS = {
-    "accounts": _Stream(
-        _COMPANIES,
-        "name domain industry country hs_parent_company_id:number hubspot_owner_id hs_is_target_account:yes? segment?"
-        " region? territory?",
-        "name, domain, industry, country, hs_parent_company_id, hubspot_owner_id, hs_is_target_account, segment, region,"
-        " territory",
-    ),
-    "contacts": _Stream(
-        _CONTACTS,
-        "email firstname lastname phone jobtitle country",
-        f"company_id, email, {_NAME}, phone, jobtitle, country",
-    ),
-    # One record for a person: who has a lead status is a lead as well, and the contact that the lead was converted to.
-    "leads": _Stream(
-        _CONTACTS,
-        "email firstname lastname company country hs_lead_status hubspot_owner_id lead_origin? crm_campaign?"
-        " converted_at:time? is_test:yes?",
-        f"email, {_NAME}, company, country, hs_lead_status, hubspot_owner_id, lead_origin, crm_campaign, converted_at,"
-        " is_test, id as contact_id, deal_id",
-        # Its journey is that of the record that is left, and nothing else would leave it out.
-        loser="'true' as archived, loser as contact_id",
-        only="hs_lead_status <> ''",
-        filters=({"propertyName": "hs_lead_status", "operator": "HAS_PROPERTY"},),
-    ),
-    "opportunities": _Stream(
-        _DEALS,
-        "dealname amount:number deal_currency_code? dealstage hs_deal_stage_probability:number closedate:time"
-        " hubspot_owner_id closed_lost_reason hs_manual_forecast_category? competitor? buying_class? sales_model?"
-        " lead_origin? crm_campaign? is_test:yes?",
-        "dealname, company_id, amount, coalesce(deal_currency_code, {currency}) as deal_currency_code, dealstage,"
-        " {probability} as probability, {closing_day} as closing_day, hubspot_owner_id, closed_lost_reason,"
-        " hs_manual_forecast_category, competitor, buying_class, sales_model, lead_origin, crm_campaign, is_test",
-        loser="'false' as archived, dealstage",
-    ),
-}
-# Property -> the word of the history.
-_CHANGES = {
-    "lead_changes": (
-        _Stream(_CONTACTS, "hs_lead_status hubspot_owner_id", "", only="hs_lead_status <> ''"),
-        {"hs_lead_status": "status", "hubspot_owner_id": "owner"},
-    ),
-    "opportunity_changes": (
-        _Stream(
-            _DEALS,
-            "dealstage amount:number deal_currency_code? closedate:time hs_deal_stage_probability:number"
-            " hs_manual_forecast_category? hubspot_owner_id",
-            "",
-        ),
-        {
-            "dealstage": "stage",
-            "amount": "amount",
-            "deal_currency_code": "currency",
-            "closedate": "close_date",
-            "hs_deal_stage_probability": "probability",
-            "hs_manual_forecast_category": "forecast_category",
-            "hubspot_owner_id": "owner",
-        },
-    ),
-}
 
 
 @dataclass
@@ -238,10 +146,12 @@ class HubSpot:
             self._fetch_owners(inbox)
         elif asked.stream == "opportunity_contacts":
             self._fetch_deal_contacts(asked, inbox)
-        elif asked.stream in _CHANGES:
-            self._fetch_changes(asked, inbox, *_CHANGES[asked.stream])
+        elif asked.stream in CHANGES:
+            self._fetch_changes(asked, inbox, *CHANGES[asked.stream])
+        elif asked.stream == "activities":
+            self._fetch_records(asked, inbox, *ACTIVITIES)
         else:
-            self._fetch_records(asked, inbox, _RECORDS[asked.stream])
+            self._fetch_records(asked, inbox, RECORDS[asked.stream])
 
     # -- streams -------------------------------------------------------------------------------------------------------
 
@@ -249,7 +159,7 @@ class HubSpot:
         # A former owner still owns what they won, so both lists are read; the day of leaving is that of the last update.
         select = f"""
             select
-                id, {_NAME}, case when archived = 'true' then updated_at[:10] end as left_on,
+                id, {NAME}, case when archived = 'true' then updated_at[:10] end as left_on,
                 coalesce(
                     json_extract_string(list_filter(
                         json_extract(teams, '$[*]'), lambda team: json_extract_string(team, '$.primary') = 'true'
@@ -267,35 +177,76 @@ class HubSpot:
             select=select,
         )
 
-    def _fetch_records(self, asked: Asked, inbox: Inbox, stream: _Stream) -> None:
-        names = self._properties(asked, stream)
+    def _fetch_records(self, asked: Asked, inbox: Inbox, *parts: Stream) -> None:
+        """Records of one object; or of several, whose ids have their object's name in front."""
+        relations: dict[str, Records] = {}
+        selects, covered, about, count = [], [], dict[str, Any](), 0
+        for part in parts:
+            prefix = f"{part.object.name}-" if len(parts) > 1 else ""
+            names = self._properties(asked, part)
+            wanted = [*filter(None, names.values()), *(["hs_merged_object_ids"] if part.object.merges else [])]
+            read = self._read(asked, inbox, part.object, wanted, prefix=prefix)
+            selects.append(self._select(asked, inbox, part, names, read, relations, prefix))
+            covered.append(self._covered(asked, inbox, part, read, prefix))
+            about |= read.about(prefix)
+            count += self._count(inbox, part) if part.counted else 0
+        told = [table for table in covered if table is not None]
+        row = {"part": None, "day": None, "measure": "rows", "value": str(count)}
+        inbox.deliver(
+            relations,
+            covered=pa.concat_tables(told) if told else None,
+            totals=pa.Table.from_pylist([row] if parts[0].counted else [], TOTALS),
+            about=self._about(about),
+            select=" union all by name ".join(f"select * from ({select})" for select in selects),
+        )
+
+    def _select(
+        self,
+        asked: Asked,
+        inbox: Inbox,
+        stream: Stream,
+        names: Mapping[str, str | None],
+        read: _Read,
+        relations: dict[str, Records],
+        prefix: str,
+    ) -> str:
+        """SQL of the records of one object; what it selects from is put into `relations`."""
+        of = stream.object
         fields = [
             *_fields(names),
             Field("merged", "properties.hs_merged_object_ids"),
             Field("archived_at", "archivedAt"),
         ]
-        wanted = [*filter(None, names.values()), "hs_merged_object_ids"]
-        read = self._read(asked, inbox, stream.object, wanted)
-        relations = {"records": Records([*read.live.files, *read.archived.files], fields, "$.results[*]")}
+        relations[of.name] = Records([*read.live.files, *read.archived.files], fields, "$.results[*]")
         joins = ""
+
+        def associated(to: str, reached: set[str] | None = None) -> str:
+            relations[f"{of.name}_{to}"] = self._associations(inbox, of, to, read.live.ids, reached)
+            return f"{of.name}_{to}"
+
         if "company_id" in stream.columns:
-            relations["companies"] = self._associations(inbox, stream.object, "companies", read.live.ids)
-            joins += _joined(
-                "companies",
-                f"first(to_id order by type_id <> '{stream.object.company_type}', to_id::bigint)",
-                "company_id",
-            )
+            chosen = f"first(to_id order by type_id <> '{of.company_type}', to_id::bigint)"
+            joins += _joined(associated("companies"), chosen, "company_id")
         if "deal_id" in stream.columns:
             # The deal that a lead has made is its first one; HubSpot does not say more.
-            relations["deals"] = self._associations(inbox, stream.object, "deals", read.live.ids)
-            joins += _joined("deals", "min(to_id::bigint)::varchar", "deal_id")
-        columns = stream.columns.format(**self._in_portal()) if stream.object is _DEALS else stream.columns
+            joins += _joined(associated("deals"), "min(to_id::bigint)::varchar", "deal_id")
+        if "person" in stream.columns:
+            reached: set[str] = set()
+            links = associated("contacts", reached)
+            relations[f"{of.name}_people"] = self._people(asked, inbox, of, reached)
+            joins += _joined(links, _PERSON, "person", f" left join {of.name}_people as people on to_id = people.id")
+        columns = stream.columns.format(**self._in_portal()) if "{" in stream.columns else stream.columns
         emptied = ", ".join(f"nullif({identifier(name)}, '') as {identifier(name)}" for name in names)
-        select = f"""
+        latest = f"""
             with latest as (
-                select * replace ({emptied}) from records
+                select * replace ({emptied}) from {of.name}
                 qualify row_number() over (partition by id order by cast(updated_at as timestamp) desc, archived desc) = 1
-            ),
+            )
+        """
+        if not of.merges:
+            return f"{latest} select '{prefix}' || id as id, {columns} from latest {joins} where {stream.only}"
+        return f"""
+            {latest},
             losers as (
                 select *, unnest(string_split(merged, ';')) as loser from latest
             )
@@ -309,20 +260,19 @@ class HubSpot:
             where {stream.only} and loser not in ('', id)
             qualify row_number() over (partition by loser order by cast(updated_at as timestamp) desc, id) = 1
         """
-        inbox.deliver(
-            relations,
-            covered=self._covered(asked, inbox, stream, read),
-            totals=self._total(inbox, stream),
-            about=self._about(read.about),
-            select=select,
-        )
 
-    def _fetch_changes(self, asked: Asked, inbox: Inbox, stream: _Stream, words: Mapping[str, str]) -> None:
+    def _people(self, asked: Asked, inbox: Inbox, of: Object, ids: Collection[str]) -> Records:
+        """What is known of the contacts that activities lead to."""
+        names = self._properties(asked, PERSON)
+        found = self._batch(inbox, f"{of.name}-people", CONTACTS, sorted(ids), list(filter(None, names.values())))
+        return Records(found.files, _fields(names), "$.results[*]")
+
+    def _fetch_changes(self, asked: Asked, inbox: Inbox, stream: Stream, words: Mapping[str, str]) -> None:
         names = self._properties(asked, stream)
         held = {name: actual for name, actual in names.items() if actual}
         read = self._read(asked, inbox, stream.object, list(held.values()), list(held.values()))
         fields = _fields(names) + [Field(f"{name} versions", f"propertiesWithHistory.{held[name]}") for name in held]
-        in_portal = self._in_portal() if stream.object is _DEALS else {}
+        in_portal = self._in_portal() if stream.object is DEALS else {}
         told = " union all ".join(
             f"select id, created_at, {literal(held[name])} as property, {literal(words[name])} as field,"
             f" {identifier(f'{name} versions')} as versions from latest where {stream.only}"
@@ -330,8 +280,8 @@ class HubSpot:
         )
         value = f"""
             case field
-                when 'probability' then {_PERCENT.format("value")}
-                when 'close_date' then {_DAY.format("value", zone=in_portal.get("zone", "'UTC'"))}
+                when 'probability' then {PERCENT.format("value")}
+                when 'close_date' then {DAY.format("value", zone=in_portal.get("zone", "'UTC'"))}
                 else value
             end
         """
@@ -384,17 +334,17 @@ class HubSpot:
             },
             covered=None,
             totals=TOTALS.empty_table(),
-            about=self._about(read.about),
+            about=self._about(read.about()),
             select=select,
         )
 
     def _fetch_deal_contacts(self, asked: Asked, inbox: Inbox) -> None:
         """All of them each time: an association moves no record's time of change."""
-        deals = self._list(inbox, "deals", _DEALS, ["createdate"])
+        deals = self._list(inbox, "deals", DEALS, ["createdate"])
         known = _known(asked)
         if known is not None:
             gone = set(pc.unique(known["opportunity_id"]).to_pylist()) - set(deals.ids)
-            there = self._existing(_DEALS, gone, archived=False)
+            there = self._existing(DEALS, gone, archived=False)
             known = known.filter(pc.invert(pc.is_in(known["opportunity_id"], pa.array(there, pa.string()))))
         label = literal(self.main_contact)
         select = f"""
@@ -406,7 +356,7 @@ class HubSpot:
             group by all
         """
         inbox.deliver(
-            {"contacts": self._associations(inbox, _DEALS, "contacts", deals.ids)},
+            {"contacts": self._associations(inbox, DEALS, "contacts", deals.ids)},
             covered=known and known.select(list(inbox.cell)),
             totals=TOTALS.empty_table(),
             about=self._about({}),
@@ -416,31 +366,37 @@ class HubSpot:
     # -- what is read --------------------------------------------------------------------------------------------------
 
     def _read(
-        self, asked: Asked, inbox: Inbox, of: _Object, properties: Sequence[str], history: Sequence[str] = ()
+        self,
+        asked: Asked,
+        inbox: Inbox,
+        of: Object,
+        properties: Sequence[str],
+        history: Sequence[str] = (),
+        prefix: str = "",
     ) -> _Read:
         """Every record, or those that changed since the last load; and the archived ones, once a day."""
         now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
         until = _milliseconds((now - NOT_YET_FOUND).isoformat())
-        cursor = int(asked.before.get("cursor", 0))
-        if not cursor or asked.last is None or asked.dates or _week(asked.last) != _week(asked.as_of):
+        since = int(asked.before.get(f"{prefix}cursor", 0))
+        if not since or asked.last is None or asked.dates or _week(asked.last) != _week(asked.as_of):
             live = self._list(inbox, "live", of, properties, history)
             archived = self._list(inbox, "archived", of, properties, history, archived=True)
             # What changed behind the page that showed it lies after the moment at which the list began.
             return _Read(live, archived, True, min(live.newest, until))
-        live = self._search(inbox, of, [] if history else properties, cursor - _OVERLAP_MS, until)
-        cursor = max(cursor, live.newest)
+        live = self._search(inbox, of, [] if history else properties, since - _OVERLAP_MS, until)
+        newest = max(since, live.newest)
         if history:
-            live = self._histories(inbox, of, live.ids, properties, history)
+            live = self._batch(inbox, f"{of.name}-histories", of, live.ids, properties, history)
         archived = _Pages()
         if asked.last.date() != asked.as_of.date():
             archived = self._list(inbox, "archived", of, properties, history, archived=True)
-        return _Read(live, archived, False, cursor)
+        return _Read(live, archived, False, newest)
 
     def _list(
         self,
         inbox: Inbox,
         name: str,
-        of: _Object,
+        of: Object,
         properties: Sequence[str],
         history: Sequence[str] = (),
         *,
@@ -454,7 +410,7 @@ class HubSpot:
             "properties": ",".join([*properties, of.modified]),
             **({"propertiesWithHistory": ",".join(history)} if history else {}),
         }
-        for file, page in self._listed(inbox, name, f"crm/v3/objects/{of.name}", params):
+        for file, page in self._listed(inbox, f"{of.name}-{name}", f"crm/v3/objects/{of.name}", params):
             found.add(file, page, of.modified)
         return found
 
@@ -477,7 +433,7 @@ class HubSpot:
                 return
             seen.add(after)
 
-    def _search(self, inbox: Inbox, of: _Object, properties: Sequence[str], since: int, until: int) -> _Pages:
+    def _search(self, inbox: Inbox, of: Object, properties: Sequence[str], since: int, until: int) -> _Pages:
         """What changed between two moments (milliseconds), by pages that begin behind the last id: no query is paged, so the
         search's limit of 10,000 results is not met, and what changes meanwhile shifts nothing."""
         found, last = _Pages(), 0
@@ -495,39 +451,54 @@ class HubSpot:
                 ids = [last, *(int(r["id"]) for r in page["results"])]
                 return ids == sorted(set(ids)) and (len(ids) > 1 or int(page["total"]) == 0)
 
-            file = inbox.pages / f"changed-{len(found.files):06d}.json"
+            file = inbox.pages / f"{of.name}-changed-{len(found.files):06d}.json"
             page = self._page("POST", f"crm/v3/objects/{of.name}/search", file, fits, json=order)
             found.add(file, page, of.modified)
             if int(page["total"]) <= len(page["results"]):
                 return found
             last = int(found.ids[-1])
 
-    def _histories(
-        self, inbox: Inbox, of: _Object, ids: Sequence[str], properties: Sequence[str], history: Sequence[str]
+    def _batch(
+        self,
+        inbox: Inbox,
+        name: str,
+        of: Object,
+        ids: Sequence[str],
+        properties: Sequence[str],
+        history: Sequence[str] = (),
     ) -> _Pages:
+        """Records by their ids."""
         found = _Pages()
-        for number, some in enumerate(_some(ids, HISTORY_PAGE)):
-            file = inbox.pages / f"histories-{number:06d}.json"
+        for number, some in enumerate(_some(ids, HISTORY_PAGE if history else LIST_PAGE)):
+            file = inbox.pages / f"{name}-{number:06d}.json"
             order = {
                 "inputs": [{"id": i} for i in some],
                 "properties": [*properties, *history],
-                "propertiesWithHistory": list(history),
+                **({"propertiesWithHistory": list(history)} if history else {}),
             }
             page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, _of(some), json=order)
             found.add(file, page, of.modified)
         return found
 
-    def _associations(self, inbox: Inbox, of: _Object, to: str, ids: Sequence[str]) -> Records:
-        """The associations of records with another object; what one page does not hold of a record is asked for behind it."""
+    def _associations(
+        self, inbox: Inbox, of: Object, to: str, ids: Sequence[str], reached: set[str] | None = None
+    ) -> Records:
+        """The associations of records with another object; what one page does not hold of a record is asked for behind it.
+
+        Args:
+            reached: is given the ids that they lead to.
+        """
         files: list[Path] = []
         open_ones = [{"id": i} for i in dict.fromkeys(ids)]
         while open_ones:
             further = []
             for some in _some(open_ones, ASSOCIATIONS_PAGE):
-                file = inbox.pages / f"to-{to}-{len(files):06d}.json"
+                file = inbox.pages / f"{of.name}-to-{to}-{len(files):06d}.json"
                 path = f"crm/v4/associations/{of.name}/{to}/batch/read"
                 page = self._page("POST", path, file, _of([x["id"] for x in some]), json={"inputs": some})
                 files.append(file)
+                if reached is not None:
+                    reached.update(str(link["toObjectId"]) for r in page["results"] for link in r["to"])
                 further += [{"id": str(r["from"]["id"]), "after": _after(r)} for r in page["results"] if _after(r)]
             if further and further == open_ones:
                 raise StepFailed(
@@ -582,7 +553,7 @@ class HubSpot:
 
     # -- what is known of the portal -----------------------------------------------------------------------------------
 
-    def _properties(self, asked: Asked, stream: _Stream) -> dict[str, str | None]:
+    def _properties(self, asked: Asked, stream: Stream) -> dict[str, str | None]:
         """The portal's name of each property of a stream; None: the portal lacks it, and may.
 
         Raises:
@@ -600,8 +571,8 @@ class HubSpot:
             if actual not in types:
                 if not word.endswith("?") or (of, name) in self.instead:
                     problems.append(f"{actual} is missing")
-            elif types[actual] not in _KINDS[kind or "text"]:
-                problems.append(f"{actual} is of type {types[actual]} and not {' or '.join(_KINDS[kind or 'text'])}")
+            elif types[actual] not in KINDS[kind or "text"]:
+                problems.append(f"{actual} is of type {types[actual]} and not {' or '.join(KINDS[kind or 'text'])}")
         if problems:
             raise StepFailed(
                 f"The object {of} of the portal has other properties than stg_files__{asked.stream} reads:"
@@ -622,39 +593,39 @@ class HubSpot:
             }
         return {
             **self._details,
-            "probability": _PERCENT.format("hs_deal_stage_probability"),
-            "closing_day": _DAY.format("closedate", zone=self._details["zone"]),
+            "probability": PERCENT.format("hs_deal_stage_probability"),
+            "closing_day": DAY.format("closedate", zone=self._details["zone"]),
         }
 
-    def _covered(self, asked: Asked, inbox: Inbox, stream: _Stream, read: _Read) -> pa.Table | None:
+    def _covered(self, asked: Asked, inbox: Inbox, stream: Stream, read: _Read, prefix: str) -> pa.Table | None:
         """The cells that were asked for: of a whole list those that are known, but for what is there and was not listed."""
         (cell,) = inbox.cell
         listed = {*read.live.ids, *read.archived.ids}
         if not read.is_all:
             # A record that was read and is not of the stream any more.
             return None if stream.only == "true" else pa.table({cell: pa.array(sorted(listed), pa.string())})
-        known = _known(asked)
-        if known is None:
+        if (landed := _known(asked)) is None:
             return None
+        known = {i.removeprefix(prefix) for i in landed[cell].to_pylist() if i.startswith(prefix)}
         losers = read.live.losers | read.archived.losers
-        too_few = known.num_rows > FEW and len(listed | losers) < known.num_rows * LEAST_SHARE
+        too_few = len(known) > FEW and len(listed | losers) < len(known) * LEAST_SHARE
         if too_few and not asked.accept_deletions:
             raise StepFailed(
-                f"The portal lists {len(listed):,} records; {known.num_rows:,} are known.",
+                f"The portal lists {len(listed):,} records; {len(known):,} are known.",
                 where=f"{asked.where}, object {stream.object.name}",
                 do="Does the app still have its scopes? If the others really were deleted: onefunnel run --accept-deletions"
                 f" {asked.source}",
             )
-        gone = set(known[cell].to_pylist()) - listed - losers
+        gone = known - listed - losers
         # A lead that was merged into somebody who is none was one nevertheless.
-        there = [
+        there = {
             *losers,
             *self._existing(stream.object, gone, archived=False),
             *self._existing(stream.object, gone, archived=True),
-        ]
-        return known.select([cell]).filter(pc.invert(pc.is_in(known[cell], pa.array(there, pa.string()))))
+        }
+        return pa.table({cell: pa.array([f"{prefix}{i}" for i in sorted(known - there)], pa.string())})
 
-    def _existing(self, of: _Object, ids: Collection[str], *, archived: bool) -> list[str]:
+    def _existing(self, of: Object, ids: Collection[str], *, archived: bool) -> list[str]:
         """Which of some records are there; that a list lacks them is no proof."""
         found: list[str] = []
         for some in _some(sorted(ids), LIST_PAGE):
@@ -664,13 +635,11 @@ class HubSpot:
             found += [str(record["id"]) for record in answer["results"]]
         return found
 
-    def _total(self, inbox: Inbox, stream: _Stream) -> pa.Table:
+    def _count(self, inbox: Inbox, stream: Stream) -> int:
         """How many records there are that are not archived, as the search counts them."""
         order = {"filterGroups": [{"filters": list(stream.filters)}] if stream.filters else [], "limit": 1}
         path = f"crm/v3/objects/{stream.object.name}/search"
-        answer = self._page("POST", path, inbox.pages / "total.json", json=order)
-        row = {"part": None, "day": None, "measure": "rows", "value": str(answer["total"])}
-        return pa.Table.from_pylist([row], TOTALS)
+        return int(self._page("POST", path, inbox.pages / f"{stream.object.name}-total.json", json=order)["total"])
 
     def _about(self, more: Mapping[str, Any]) -> dict[str, Any]:
         usage = self.api.usage
@@ -686,11 +655,13 @@ _LINKS = """
         from (select from_id, unnest(json_extract(links, '$[*]')) as link from {}) as links
     ) as kinds
 """
-# HubSpot's probabilities are shares, the contract's are percent. What is no number stays, for staging to refuse.
-_PERCENT = "coalesce((try_cast({0} as decimal(18, 8)) * 100)::decimal(18, 6)::varchar, {0})"
-# A day that somebody chose is a moment in UTC; which day it was is told by the portal's time zone.
-_DAY = """coalesce(strftime(timezone({zone}, coalesce(
-    make_timestamp(try_cast({0} as bigint) * 1000), try_cast({0} as timestamp)) at time zone 'UTC'), '%Y-%m-%d'), {0})"""
+# Of several people a lead, then the one with the smallest id.
+_PERSON = """
+    first(
+        {'id': to_id, 'lead_status': nullif(people.hs_lead_status, ''), 'converted_at': people.converted_at}
+        order by coalesce(people.hs_lead_status, '') = '', to_id::bigint
+    )
+"""
 _OVERLAP_MS = round(OVERLAP.total_seconds() * 1_000)
 
 
@@ -703,10 +674,9 @@ class _Read:
     is_all: bool
     cursor: int
 
-    @property
-    def about(self) -> dict[str, Any]:
+    def about(self, prefix: str = "") -> dict[str, Any]:
         """For the receipt and the next fetch."""
-        return {"cursor": self.cursor, "read": "everything" if self.is_all else "what changed"}
+        return {f"{prefix}cursor": self.cursor, f"{prefix}read": "everything" if self.is_all else "what changed"}
 
 
 def _instead(where: str, text: str) -> dict[tuple[str, str], str]:
@@ -715,7 +685,7 @@ def _instead(where: str, text: str) -> dict[tuple[str, str], str]:
     Raises:
         ConfigError: not `object.property=property, …`, or nobody reads such a property.
     """
-    streams = [*_RECORDS.values(), *(stream for stream, _ in _CHANGES.values())]
+    streams = [*RECORDS.values(), *ACTIVITIES, *(stream for stream, _ in CHANGES.values())]
     known = {
         (s.object.name, word.removesuffix("?").partition(":")[0]) for s in streams for word in s.properties.split()
     }
@@ -739,9 +709,11 @@ def _fields(names: Mapping[str, str | None]) -> list[Field]:
     return own + [Field(name, f"properties.{actual or name}") for name, actual in names.items()]
 
 
-def _joined(links: str, chosen: str, column: str) -> str:
+def _joined(links: str, chosen: str, column: str, further: str = "") -> str:
     """SQL that joins one of a record's associations."""
-    found = f"select from_id as id, {chosen} as {column} from ({_LINKS.format(links)}) as found group by from_id"
+    found = (
+        f"select from_id as id, {chosen} as {column} from ({_LINKS.format(links)}) as found{further} group by from_id"
+    )
     return f" left join ({found}) as to_{links} using (id)"
 
 

@@ -1,5 +1,5 @@
 -- What a source says of itself, by a call of its own, against what has arrived of it.
-{% set listed = ['accounts', 'contacts', 'leads', 'opportunities'] -%}
+{% set merging = ['accounts', 'contacts', 'leads', 'opportunities'] -%}
 {%- set text = dbt.type_string() -%}
 with
 
@@ -29,12 +29,12 @@ arrived as (
     group by source_system, stream, ad_account_id, spend_date
     union all
     {% endfor -%}
-    {% for contract in listed -%}
+    {% for contract in merging + ['activities'] -%}
     select
         source_system, stream, cast(null as {{ text }}) as part, cast(null as date) as day, 'rows' as measure,
         cast(count(*) as decimal(38, 6)) as arrived_value, count(*) as arrived_rows
     from ({{ current_records(contract) }}) as {{ contract }}
-    where not coalesce(is_deleted, cast(0 as boolean)) and merged_into_id is null
+    where not coalesce(is_deleted, cast(0 as boolean)){{ ' and merged_into_id is null' if contract in merging }}
     group by source_system, stream
     union all
     {% endfor -%}

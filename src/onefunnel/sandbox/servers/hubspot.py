@@ -8,10 +8,11 @@ Beside `control`:
 | request | what it does |
 |---|---|
 | `GET /_sandbox/settings`, `POST /_sandbox/settings` | reads or changes `Settings`; what is not named stays |
+| `POST /_sandbox/archive` with `{"id": "1000…"}` | somebody deletes the record; it is archived now |
 | `POST /_sandbox/hard_delete` with `{"id": "1000…"}` | the record is gone, from the archive too |
 | `POST /_sandbox/expire` with `{"what": "tokens"}` | makes what was handed out invalid |
 
-Not served: writes, engagements, line items, the Leads object, custom objects, webhooks.
+Not served: writes, tasks and notes, the Leads object, custom objects, webhooks.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 from urllib.parse import parse_qs
@@ -42,6 +43,7 @@ from onefunnel.sandbox.servers.hubspot_objects import (
     Link,
     Portal,
     Version,
+    created_name,
     kinds,
     moment,
     owner_id,
@@ -55,6 +57,12 @@ _EXPIRES_IN = 1_800
 _LIST_MOST, _LIST_WITH_HISTORY, _SEARCH_MOST, _BATCH_MOST = 100, 50, 200, 100
 _GROUPS_MOST, _FILTERS_MOST = 5, 25
 _SCOPES = "https://developers.hubspot.com/scopes"
+# "Activities": those of contacts open calls and meetings; what is in an e-mail has a scope of its own.
+_SCOPE = {
+    "calls": "crm.objects.contacts.read",
+    "meetings": "crm.objects.contacts.read",
+    "emails": "sales-email-read",
+}
 # As "Account information API" has it: no scope is needed.
 _DETAILS = {
     "portalId": 62_515,
@@ -107,7 +115,7 @@ class Settings(BaseModel):
 
 
 class Gone(BaseModel):
-    """A record that is deleted for good."""
+    """A record that is archived, or deleted for good."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -145,6 +153,7 @@ class Account:
     settings: Settings = field(default_factory=Settings)
     tokens: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    archived: dict[str, int] = field(default_factory=dict)
     used: int = 0
     _issued: int = 0
     _burst: deque[float] = field(default_factory=deque)
@@ -210,7 +219,7 @@ class Account:
             _count(self._searches, self.settings.search_requests, 1, "SECONDLY")
         self.used += 1
         if object_type in self.settings.forbidden:
-            scopes = {"requiredGranularScopes": [f"crm.objects.{object_type}.read"]}
+            scopes = {"requiredGranularScopes": [_SCOPE.get(object_type, f"crm.objects.{object_type}.read")]}
             raise ApiError(
                 403,
                 "MISSING_SCOPES",
@@ -242,7 +251,10 @@ class Account:
         """
         if object_type not in PROPERTIES:
             raise ApiError(400, "VALIDATION_ERROR", f"Unable to infer object type from: {object_type}")
-        found = self.portal.objects[object_type].values()
+        found = [
+            replace(r, archived=True, changed_at=self.archived[r.record_id]) if r.record_id in self.archived else r
+            for r in self.portal.objects[object_type].values()
+        ]
         chosen = [r for r in found if r.archived is archived and r.record_id not in self.gone]
         return sorted(chosen, key=lambda r: int(r.record_id))
 
@@ -313,6 +325,11 @@ def _add_control(app: FastAPI, account: Account) -> None:
             return JSONResponse({"errors": json.loads(error.json(include_context=False))}, 422)
         return json.loads(account.settings.model_dump_json())
 
+    @app.post("/_sandbox/archive")
+    async def archive(order: Gone) -> dict[str, str]:
+        account.archived[order.id] = round(account.clock.now.timestamp()) - 1
+        return {"id": order.id}
+
     @app.post("/_sandbox/hard_delete")
     async def hard_delete(order: Gone) -> dict[str, str]:
         account.gone.add(order.id)
@@ -365,7 +382,9 @@ def _shown(account: Account, object_type: str, record: HubRecord, names: list[st
 
 
 def _always(object_type: str) -> tuple[str, ...]:
-    return tuple(n for n in DEFAULTS[object_type] if n in ("createdate", "hs_object_id") or "lastmodified" in n)
+    return tuple(
+        n for n in DEFAULTS[object_type] if n == "hs_object_id" or n.endswith(("createdate", "lastmodifieddate"))
+    )
 
 
 def _version(version: Version) -> dict[str, Any]:
@@ -460,16 +479,18 @@ def _now(account: Account) -> str:
 
 
 def _links(account: Account, pair: tuple[str, str], record_id: str) -> list[Link]:
-    return [link for link in account.portal.links.get(pair, {}).get(record_id, []) if link.to_id not in account.gone]
+    lost = account.gone | account.archived.keys()
+    found = account.portal.links.get(pair, {}).get(record_id, [])
+    return [link for link in found if not {record_id, link.to_id} & lost]
 
 
 def _associate(account: Account, object_type: str, record: HubRecord, view: dict[str, Any], to: list[str]) -> None:
     """The associations of a record that is read, in the short form of v3."""
-    singular = {"contacts": "contact", "companies": "company", "deals": "deal"}
     for other in to:
         links = _links(account, (object_type, other), record.record_id)
         if links:
-            word = f"{singular[object_type]}_to_{singular[other]}"
+            one, two = ("company" if name == "companies" else name.removesuffix("s") for name in (object_type, other))
+            word = f"{one}_to_{two}"
             results = [{"id": link.to_id, "type": word} for link in links]
             view.setdefault("associations", {})[other] = {"results": results}
 
@@ -566,7 +587,7 @@ def _milliseconds(text: str) -> int:
 
 def _sorted(object_type: str, records: list[HubRecord], order: dict[str, Any]) -> list[HubRecord]:
     """By the one sort that is allowed; else the oldest first ("Search the CRM")."""
-    sorts = order.get("sorts") or [{"propertyName": "createdate"}]
+    sorts = order.get("sorts") or [{"propertyName": created_name(object_type)}]
     if len(sorts) > 1:
         raise ApiError(400, "VALIDATION_ERROR", "only one sort is allowed")
     wanted = sorts[0] if isinstance(sorts[0], dict) else {"propertyName": sorts[0]}

@@ -1,9 +1,13 @@
-"""What the company's HubSpot portal holds: contacts, companies, deals and owners, with the history of each property.
+"""What the company's HubSpot portal holds: contacts, companies, deals with their lines, products, activities and owners, with
+the history of each property.
 
 HubSpot has one record for a person: a lead and the contact that it was converted to are the same contact here, and a
 lead's status is `hs_lead_status`. A merged record is gone from every list; its survivor names it in
 `hs_merged_object_ids`, was changed at the second of the merge, and has its associations. What is deleted is archived
 for 90 days ("Restore or delete records", knowledge base), and then gone.
+
+Calls, meetings and e-mails are objects of their own, that lead to a contact, a company and a deal. A mail that a machine sent
+is that of a sequence; the company's tasks are not served.
 
 Every property's value is text or null, as the CRM API sends it: amounts `12000.5`, times `2026-03-31T21:59:59Z`.
 Properties that no standard one holds are custom ones of this portal.
@@ -15,6 +19,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -22,7 +27,7 @@ from onefunnel.sandbox.business.identity import survivor
 from onefunnel.sandbox.business.log import MICRO, Fields, Value
 from onefunnel.sandbox.servers.crm_records import CrmRecord, CrmState
 
-Kind = Literal["string", "number", "datetime", "enumeration", "bool"]
+Kind = Literal["string", "number", "datetime", "date", "enumeration", "bool"]
 Text = str | None
 ARCHIVED_DAYS = 90
 STAGES = {  # the business's word -> (id, label, probability, closed)
@@ -33,7 +38,14 @@ STAGES = {  # the business's word -> (id, label, probability, closed)
 }
 _LIFECYCLE = {"Marketing Qualified": "marketingqualifiedlead", "Accepted": "salesqualifiedlead"}
 _LEADS, _CONTACTS, _COMPANIES, _DEALS = 100_000_000_000, 200_000_000_000, 15_000_000_000, 38_000_000_000
+_LINES, _ACTIVITIES = 45_000_000_000, 62_000_000_000
 _OWNERS, _USERS, _LEAD_DIGITS = 70_000_000, 50_000_000, "300000000"
+# The company's outcomes of calls, as the ids that every portal has for its default ones ("Calls").
+OUTCOMES = {
+    "reached": "f240bbac-87c9-4f6e-bf70-924b57d47db7",
+    "no answer, try again": "73a0d17f-1163-4015-bdd5-ec830791da20",
+}
+ACTIVITIES = {"calls": "call", "meetings": "meeting", "emails": "email"}
 
 
 class Property(NamedTuple):
@@ -104,6 +116,21 @@ def deal_id(opportunity: str) -> str:
     return _pair_id(_DEALS, opportunity, "Op")
 
 
+def line_id(line: str) -> str:
+    """The id of a line item by the line's key."""
+    return str(_LINES + int(line.removeprefix("OL")))
+
+
+def product_id(product: str) -> str:
+    """The id of a product by its key, which may be told from others by upper case alone."""
+    return str(int.from_bytes(product.encode(), "big"))
+
+
+def activity_id(activity: str) -> str:
+    """The id of a call, meeting or e-mail by the activity's key."""
+    return str(_ACTIVITIES + int(activity.removeprefix("AC-")))
+
+
 def account_key(record_id: str) -> str:
     """The account's key of a company's id."""
     number, swapped = divmod(int(record_id) - _COMPANIES, 2)
@@ -157,6 +184,32 @@ def _time(source: str) -> Callable[[Fields], Text]:
     return value
 
 
+def _per_unit(source: str) -> Callable[[Fields], Text]:
+    """An amount of a line by its quantity, to eight decimals."""
+
+    def value(fields: Fields) -> Text:
+        amount, quantity = fields[source], fields["quantity"]
+        if not isinstance(amount, int) or not isinstance(quantity, int):
+            return None
+        return f"{Decimal(amount) / Decimal(quantity):.8f}".rstrip("0").rstrip(".")
+
+    return value
+
+
+def _sequence(fields: Fields) -> Text:
+    return "510001" if fields["is_automated"] else None
+
+
+def _milliseconds(fields: Fields) -> Text:
+    minutes = fields["duration_minutes"]
+    return str(minutes * 60_000) if isinstance(minutes, int) else None
+
+
+def _end(fields: Fields) -> Text:
+    at, minutes = fields["occurred_at"], fields["duration_minutes"]
+    return moment(at + 60 * minutes) if isinstance(at, int) and isinstance(minutes, int) else None
+
+
 def _word(n: int) -> Callable[[Fields], Text]:
     """The first word of a name, or the rest."""
 
@@ -193,6 +246,10 @@ def _stage(n: int) -> Callable[[Fields], Text]:
     return lambda fields: _text(STAGES[str(fields["stage"])][n])
 
 
+_ACTIVITY = (
+    Property("hs_timestamp", "datetime", _time("occurred_at")),
+    Property("hubspot_owner_id", "enumeration", lambda f: owner_id(f.get("owner_id"))),
+)
 PROPERTIES: dict[str, tuple[Property, ...]] = {
     "contacts": (
         Property("email", "string", _same("email")),
@@ -242,6 +299,54 @@ PROPERTIES: dict[str, tuple[Property, ...]] = {
         Property("crm_campaign", "string", _same("crm_campaign_id"), custom=True),
         Property("is_test", "bool", _same("is_test"), custom=True),
     ),
+    "line_items": (
+        Property("name", "string", _same("product_id")),
+        Property("hs_product_id", "string", lambda f: product_id(str(f["product_id"]))),
+        Property("quantity", "number", lambda f: _amount(f["quantity"])),
+        Property("price", "number", _per_unit("list_amount")),
+        Property("amount", "number", lambda f: _amount(f["net_amount"])),
+        Property("hs_pre_discount_amount", "number", lambda f: _amount(f["list_amount"])),
+        Property("hs_cost_of_goods_sold", "number", _per_unit("cost_amount")),
+        Property("hs_line_item_currency_code", "enumeration", _same("currency")),
+    ),
+    "products": (
+        Property("name", "string", _same("product_name")),
+        Property("hs_sku", "string", _same("product_id")),
+        Property("hs_product_type", "enumeration", lambda f: "service" if f["is_service"] else "non_inventory"),
+        Property("recurringbillingfrequency", "enumeration", lambda f: "annually" if f["is_recurring"] else None),
+        Property("family", "enumeration", _same("family"), custom=True),
+        Property("launched_on", "date", _same("launched_on"), custom=True),
+        Property("retired_on", "date", _same("retired_on"), custom=True),
+    ),
+    "calls": (
+        *_ACTIVITY,
+        Property("hs_call_direction", "enumeration", lambda f: str(f["direction"]).upper()),
+        Property("hs_call_status", "enumeration", lambda f: "COMPLETED"),
+        Property("hs_call_disposition", "enumeration", lambda f: OUTCOMES[str(f["outcome"])]),
+        Property("hs_call_duration", "number", _milliseconds),
+        Property("hs_activity_type", "enumeration", _same("purpose")),
+    ),
+    "meetings": (
+        *_ACTIVITY,
+        Property(
+            "hs_meeting_outcome", "enumeration", lambda f: "COMPLETED" if f["outcome"] == "reached" else "NO_SHOW"
+        ),
+        Property("hs_meeting_start_time", "datetime", _time("occurred_at")),
+        Property("hs_meeting_end_time", "datetime", _end),
+        Property(
+            "hs_meeting_source", "enumeration", lambda f: "MEETINGS_PUBLIC" if f["direction"] == "inbound" else "CRM_UI"
+        ),
+        Property("hs_activity_type", "enumeration", _same("purpose")),
+    ),
+    "emails": (
+        *_ACTIVITY,
+        Property(
+            "hs_email_direction", "enumeration", lambda f: "EMAIL" if f["direction"] == "outbound" else "INCOMING_EMAIL"
+        ),
+        Property("hs_email_status", "enumeration", lambda f: "SENT"),
+        Property("hs_email_subject", "string", _same("purpose")),
+        Property("hs_sequence_id", "number", _sequence),
+    ),
 }
 # What the list and the search return when no properties are asked for ("Search the CRM").
 DEFAULTS = {
@@ -250,9 +355,11 @@ DEFAULTS = {
     "deals": (
         "amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline",
     ),
+    "line_items": ("createdate", "hs_lastmodifieddate", "hs_object_id", "price", "quantity"),
+    "products": ("createdate", "hs_lastmodifieddate", "hs_object_id", "name"),
+    **dict.fromkeys(ACTIVITIES, ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")),
 }  # fmt: skip
 SYSTEM: tuple[tuple[str, Kind], ...] = (
-    ("createdate", "datetime"),
     ("hs_object_id", "number"),
     ("hs_merged_object_ids", "string"),
 )
@@ -264,6 +371,26 @@ _TYPES: dict[tuple[str, str], tuple[tuple[str, int, Text], ...]] = {
     ("companies", "deals"): (("HUBSPOT_DEFINED", 6, "Primary"), ("HUBSPOT_DEFINED", 342, None)),
     ("deals", "contacts"): (("HUBSPOT_DEFINED", 3, None),),
     ("contacts", "deals"): (("HUBSPOT_DEFINED", 4, None),),
+    ("deals", "line_items"): (("HUBSPOT_DEFINED", 19, None),),
+    ("line_items", "deals"): (("HUBSPOT_DEFINED", 20, None),),
+    ("calls", "companies"): (("HUBSPOT_DEFINED", 182, None),),
+    ("companies", "calls"): (("HUBSPOT_DEFINED", 181, None),),
+    ("calls", "contacts"): (("HUBSPOT_DEFINED", 194, None),),
+    ("contacts", "calls"): (("HUBSPOT_DEFINED", 193, None),),
+    ("calls", "deals"): (("HUBSPOT_DEFINED", 206, None),),
+    ("deals", "calls"): (("HUBSPOT_DEFINED", 205, None),),
+    ("emails", "companies"): (("HUBSPOT_DEFINED", 186, None),),
+    ("companies", "emails"): (("HUBSPOT_DEFINED", 185, None),),
+    ("emails", "contacts"): (("HUBSPOT_DEFINED", 198, None),),
+    ("contacts", "emails"): (("HUBSPOT_DEFINED", 197, None),),
+    ("emails", "deals"): (("HUBSPOT_DEFINED", 210, None),),
+    ("deals", "emails"): (("HUBSPOT_DEFINED", 209, None),),
+    ("meetings", "companies"): (("HUBSPOT_DEFINED", 188, None),),
+    ("companies", "meetings"): (("HUBSPOT_DEFINED", 187, None),),
+    ("meetings", "contacts"): (("HUBSPOT_DEFINED", 200, None),),
+    ("contacts", "meetings"): (("HUBSPOT_DEFINED", 199, None),),
+    ("meetings", "deals"): (("HUBSPOT_DEFINED", 212, None),),
+    ("deals", "meetings"): (("HUBSPOT_DEFINED", 211, None),),
 }
 _LABELS = ("Champion", "Economic buyer", "User", "Procurement", "Main contact")
 
@@ -273,10 +400,15 @@ def modified_name(object_type: str) -> str:
     return "lastmodifieddate" if object_type == "contacts" else "hs_lastmodifieddate"
 
 
+def created_name(object_type: str) -> str:
+    """The property that says when a record was made: activities have another name for it than the others."""
+    return "hs_createdate" if object_type in ACTIVITIES else "createdate"
+
+
 def kinds(object_type: str) -> dict[str, Kind]:
     """All properties of an object with their types."""
     own = {p.name: p.kind for p in PROPERTIES[object_type]}
-    return {**own, **dict(SYSTEM), modified_name(object_type): "datetime"}
+    return {**own, **dict(SYSTEM), created_name(object_type): "datetime", modified_name(object_type): "datetime"}
 
 
 @dataclass(frozen=True)
@@ -325,12 +457,19 @@ class Portal:
 
     def standing(self, object_type: str, record_id: str) -> str:
         """The record that is left of one."""
-        return self.merged[object_type].get(record_id, record_id)
+        return self.merged.get(object_type, {}).get(record_id, record_id)
 
     @cached_property
     def objects(self) -> dict[str, dict[str, HubRecord]]:
         """Object type -> records by id; without merged ones and those archived too long ago."""
-        found = {"contacts": self._contacts(), "companies": self._companies(), "deals": self._deals()}
+        found = {
+            "contacts": self._contacts(),
+            "companies": self._companies(),
+            "deals": self._deals(),
+            "line_items": self._made("line_items", "opportunity_lines", line_id),
+            "products": self._made("products", "products", product_id),
+            **{name: self._activities(name, word) for name, word in ACTIVITIES.items()},
+        }
         since = self.state.business.as_of(self.state.day) - ARCHIVED_DAYS * 86_400
         return {
             name: {r.record_id: r for r in records if not r.archived or r.changed_at >= since}
@@ -354,8 +493,16 @@ class Portal:
     def _deals(self) -> list[HubRecord]:
         return [*self._built("deals", [(deal_id(k), [r]) for k, r in self.state.tables["opportunities"].items()])]
 
+    def _made(self, object_type: str, table: str, of: Callable[[str], str]) -> list[HubRecord]:
+        return [*self._built(object_type, [(of(k), [r]) for k, r in self.state.tables[table].items()])]
+
+    def _activities(self, object_type: str, word: str) -> list[HubRecord]:
+        table = self.state.tables["activities"]
+        found = [(activity_id(k), [r]) for k, r in table.items() if r.fields["activity_type"] == word]
+        return [*self._built(object_type, found)]
+
     def _built(self, object_type: str, found: Iterable[tuple[str, list[CrmRecord]]]) -> Iterator[HubRecord]:
-        gone = self.merged[object_type]
+        gone = self.merged.get(object_type, {})
         losers: defaultdict[str, list[str]] = defaultdict(list)
         touched: defaultdict[str, int] = defaultdict(int)
         found = [*found]
@@ -369,7 +516,7 @@ class Portal:
                 record = _record(object_type, record_id, parts)
                 record.changed_at = max(record.changed_at, touched[record_id])
                 record.properties |= {
-                    "createdate": moment(record.created_at),
+                    created_name(object_type): moment(record.created_at),
                     modified_name(object_type): moment(record.changed_at),
                     "hs_object_id": record_id,
                     "hs_merged_object_ids": ";".join(sorted(losers[record_id])) or None,
@@ -398,6 +545,20 @@ class Portal:
                 words = [str(r.fields["role"]), *(["Main contact"] if r.fields["is_primary"] else [])]
                 person = self._person("contact", str(r.fields["contact_id"]))
                 join("deals", deal_id(str(r.fields["opportunity_id"])), "contacts", person, *words)
+        for key, r in tables["opportunity_lines"].items():
+            join("line_items", line_id(key), "deals", deal_id(str(r.fields["opportunity_id"])))
+        objects = {word: name for name, word in ACTIVITIES.items()}
+        for key, r in tables["activities"].items():
+            if (one := objects.get(str(r.fields["activity_type"]))) is None:
+                continue
+            for source, two, found_id in (
+                ("lead_id", "contacts", lambda k: self._person("lead", k)),
+                ("contact_id", "contacts", lambda k: self._person("contact", k)),
+                ("account_id", "companies", company_id),
+                ("opportunity_id", "deals", deal_id),
+            ):
+                if r.fields[source] is not None:
+                    join(one, activity_id(key), two, found_id(str(r.fields[source])))
         found: dict[tuple[str, str], dict[str, list[Link]]] = {pair: defaultdict(list) for pair in _TYPES}
         for pair, joined in labels.items():
             for (one_id, two_id), chosen in sorted(joined.items()):
@@ -412,7 +573,12 @@ def _merged_at(record: CrmRecord) -> int:
 
 
 def _record(object_type: str, record_id: str, parts: list[CrmRecord]) -> HubRecord:
-    """A record of one or two of the business's, with what each entry did to its properties."""
+    """A record of one or two of the business's, with what each entry did to its properties. What follows from the calendar
+    has no entries and no history."""
+    if not parts[0].entries:
+        (part,) = parts
+        listed = {p.name: p.value(part.fields) for p in PROPERTIES[object_type]}
+        return HubRecord(record_id, part.created_at, part.changed_at, False, listed)
     entries = sorted(((e.at, n, e) for n, part in enumerate(parts) for e in part.entries), key=lambda e: e[:2])
     states: list[Fields] = [{} for _ in parts]
     history: dict[str, list[Version]] = {}
