@@ -24,7 +24,7 @@ from onefunnel.paths import Paths
 MAX_YAML_BYTES = 1_000_000
 FILES = "files"
 _SOURCES = Path(__file__).with_name("sources")
-_OF_APIS = ("connection", "since", "accounts")
+_OF_APIS = ("connection", "since", "accounts", "without")
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 RESERVED_SOURCES = {"ledger"}
 ColumnType = Literal["text", "currency", "date", "timestamp", "amount", "number", "integer", "rate", "boolean"]
@@ -375,7 +375,7 @@ def connectors() -> list[str]:
 
 def _with_connectors(plain: Any, problems: list[tuple[tuple[str | int, ...], str]]) -> Any:
     """pipeline.yml with what the connectors of its sources declare: an installation may name the streams that it wants, or
-    say more about some of them, and need not repeat the rest."""
+    those that it does without, and say more about some of them; it need not repeat the rest."""
     sources = _mapping(_mapping(plain).get("sources"))
     for name, source in sources.items():
         here = ("sources", name)
@@ -393,13 +393,24 @@ def _with_connectors(plain: Any, problems: list[tuple[tuple[str | int, ...], str
         if "since" not in body:
             problems.append((here, "a connector needs `since`: the first day that is asked for"))
         declared = _mapping(_plain(read_yaml(_SOURCES / f"{connector}.yml")).get("streams"))
-        wanted = body.get("streams", list(declared))
-        said = {stream: {} for stream in wanted} if isinstance(wanted, list) else _mapping(wanted)
-        for stream in [s for s in said if s not in declared]:
-            text = f"{connector} has no stream {stream!r}: it has {', '.join(declared)}"
-            problems.append(((*here, "streams", stream), text))
+        without = body.get("without")
+        wanted = body.get("streams", list(declared) if without is None else {})
+        if without is not None and not (isinstance(without, list) and isinstance(wanted, dict)):
+            text = "is a list of streams that are not read; then `streams` may say more about others, and not list them"
+            problems.append(((*here, "without"), text))
+            without = None
+        said = {stream: {} for stream in wanted} if isinstance(wanted, list) else dict(_mapping(wanted))
+        for key, stream in [("streams", s) for s in said] + [("without", s) for s in without or ()]:
+            if stream not in declared:
+                text = f"{connector} has no stream {stream!r}: it has {', '.join(declared)}"
+                problems.append(((*here, key, stream), text))
+            elif key == "without" and stream in said:
+                problems.append(((*here, "streams", stream), "is left out by `without`"))
+        if without is not None:
+            said |= {stream: {} for stream in declared if stream not in said and stream not in without}
         streams = {stream: _merged(declared[stream], said[stream]) for stream in said if stream in declared}
-        sources[name] = {"connection": name, **body, "root": f"inbox/{name}", "streams": streams}
+        kept = {key: value for key, value in body.items() if key != "without"}
+        sources[name] = {"connection": name, **kept, "root": f"inbox/{name}", "streams": streams}
     return plain
 
 

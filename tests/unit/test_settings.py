@@ -201,6 +201,29 @@ def test_a_connector_brings_its_streams_and_an_installation_says_more(connector)
     assert stream.columns["channel"].map == {"S": "paid_search", "D": "display"}
 
 
+def test_all_streams_but_some_and_more_said_of_one(connector):
+    source = connector(
+        "since: 2024-01-01\nwithout: [ad_accounts]\nstreams: {performance_daily: {fresh_within_days: 2}}"
+    )
+    assert list(source.streams) == ["performance_daily"]
+    assert source.streams["performance_daily"].fresh_within_days == 2
+    assert len(connector("since: 2024-01-01\nwithout: []\nstreams: {ad_accounts: {}}").streams) == 2
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ("without: [ad_accounts]\nstreams: [performance_daily]", "is a list of streams that are not read"),
+        ("without: ad_accounts", "is a list of streams that are not read"),
+        ("without: [campaigns]", "some_ads has no stream 'campaigns'"),
+        ("without: [ad_accounts]\nstreams: {ad_accounts: {}}", "is left out by `without`"),
+    ],
+)
+def test_what_is_wrong_about_leaving_out_is_named(connector, declared, message):
+    with pytest.raises(ConfigError, match=message):
+        connector(f"since: 2024-01-01\n{declared}")
+
+
 def test_what_is_wrong_about_a_connector_is_told_at_once(connector):
     with pytest.raises(ConfigError) as caught:
         connector("root: drop\naccounts: {a: b}\nstreams: [campaigns, ad_accounts]")
