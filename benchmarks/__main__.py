@@ -25,14 +25,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import duckdb
 
 from benchmarks.connectors import MEASURED
 from benchmarks.connectors import measure as connector
+from benchmarks.cost import Cost, cost_of
 
 STEPS = (("extract",), ("check", "raw"), ("build",), ("seal",), ("check", "marts"), ("publish",), ("report",))
 
@@ -50,26 +49,6 @@ import sys, duckdb
 print(duckdb.sql(f"select source, d, sum(a) from (select _source as source, spend_date as d, try_cast(replace(spend_amount, ',', '.') "
                  f"as decimal(18, 6)) as a from read_parquet('{sys.argv[1]}', union_by_name = true)) group by all").fetchall()[:1])
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one process cost."""
-
-    wall: float
-    cpu: float
-    peak_mb: float
-
-
-def cost_of(command: list[str], environment: dict[str, str]) -> Cost:
-    """Run a command to its end; it must succeed."""
-    before = perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = perf_counter() - before
-    if status:
-        sys.exit(f"{' '.join(command)} failed:\n{process.stderr.read().decode() if process.stderr else ''}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def median(costs: list[Cost]) -> Cost:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from conftest import PROJECT, Home
 
 from benchmarks.answers import running
+from benchmarks.cost import cost_of
 from onefunnel.sandbox import PUBLIC_TOKEN_KEY
 from onefunnel.sandbox.servers import connection
 
@@ -28,13 +27,11 @@ def landed(vendor: str, stream: str, records: int, home: Home) -> float:
         home.declare(sources={"many": declared})
         home.ok("start", "--run-id", "r1", "--as-of", "2026-04-10T06:00:00Z")
         step = [sys.executable, "-m", "onefunnel", "extract", "--run-id", "r1"]
-        with subprocess.Popen(step, env=home.environment, cwd=PROJECT, stderr=subprocess.PIPE) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            assert status == 0, process.stderr and process.stderr.read().decode()
+        cost = cost_of(step, home.environment, PROJECT)
     (file,) = home.path.glob("landing/many/*/*/records.parquet")
     with duckdb.connect() as db:
         assert db.execute(f"select count(*) from read_parquet('{file}')").fetchall() == [(records,)]
-    return usage.ru_maxrss / 1024
+    return cost.peak_mb
 
 
 @pytest.mark.long
