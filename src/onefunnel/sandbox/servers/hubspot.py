@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import hubspot_touches
 from onefunnel.sandbox.servers.control import Clock, new_app
 from onefunnel.sandbox.servers.crm_records import CrmRecord, CrmState
 from onefunnel.sandbox.servers.hubspot_objects import (
@@ -90,7 +91,7 @@ class Settings(BaseModel):
         search_window: how far a search can be paged.
         search_lag_seconds: what was changed so shortly before now is not found by the search yet.
         history_versions: most versions of a property's history.
-        forbidden: object types that the app has no scope for.
+        forbidden: object types that the app has no scope for; `content` is the scope of e-mail events.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -210,7 +211,8 @@ class Account:
             _count(self._searches, self.settings.search_requests, 1, "SECONDLY")
         self.used += 1
         if object_type in self.settings.forbidden:
-            scopes = {"requiredGranularScopes": [f"crm.objects.{object_type}.read"]}
+            scope = object_type if object_type == "content" else f"crm.objects.{object_type}.read"
+            scopes = {"requiredGranularScopes": [scope]}
             raise ApiError(
                 403,
                 "MISSING_SCOPES",
@@ -277,6 +279,7 @@ def make_app(company: Company, day: int) -> FastAPI:
     _add_search(app, account)
     _add_associations(app, account)
     _add_lists(app, account)
+    hubspot_touches.mount(app, account, ApiError)
 
     @app.exception_handler(ApiError)
     async def refuse(request: Request, error: Exception) -> Response:
