@@ -177,8 +177,10 @@ def _listed(api: Api, inbox: Inbox, name: str, path: str, of: str = "") -> Itera
     after, seen = "", set[str]()
 
     def fits(page: Mapping[str, Any]) -> bool:
-        named = (r["associations"]["marketingEvent"]["marketingEventId"] for r in page["results"] if of)
-        return _after(page) not in seen and all(str(event) == of for event in named)
+        named = (
+            all(_event_of(r) == of for r in page["results"]) if of else all(r.get("objectId") for r in page["results"])
+        )
+        return named and _after(page) not in seen
 
     for number in count():
         file = inbox.pages / f"{name}-{number:06d}.json"
@@ -189,6 +191,12 @@ def _listed(api: Api, inbox: Inbox, name: str, path: str, of: str = "") -> Itera
         if not after:
             return
         seen.add(after)
+
+
+def _event_of(participation: Mapping[str, Any]) -> str:
+    """The id of the marketing event that somebody took part in."""
+    event = (participation.get("associations") or {}).get("marketingEvent") or {}
+    return str(event.get("marketingEventId"))
 
 
 def _after(page: Mapping[str, Any]) -> str:
