@@ -522,3 +522,55 @@ def test_a_redirect_is_not_followed(url: str, tmp_path: Path):
     faults(url, {"kind": "redirect", "path": EVENTS})
     with pytest.raises(StepFailed, match=r"redirects to redirected\.invalid"):
         fetch(url, tmp_path, ask("email_touches"))
+
+
+# --- the sandbox's portal ----------------------------------------------------------------------------------------
+
+
+def get(url: str, path: str, **query: str) -> httpx.Response:
+    return HTTP.get(f"{url}{path}", params=query, headers={"Authorization": f"Bearer {connection(url)['password']}"})
+
+
+def test_the_portal_refuses_what_hubspot_refuses(url: str):
+    assert HTTP.get(f"{url}{EVENTS}").status_code == 401
+    event = marketing_event_id("E0000")
+    refused: list[tuple[str, dict[str, str]]] = [
+        (EVENTS, {"limit": "1001"}),
+        (EVENTS, {"limit": "x"}),
+        (EVENTS, {"eventType": "CLICK,OPEN"}),
+        (EVENTS, {"startTimestamp": "2026-01-01"}),
+        (EVENTS, {"since": "1"}),
+        (EVENTS, {"offset": "made-up"}),
+        (MARKETING, {"limit": "101"}),
+        (f"{PARTICIPANTS}{event}/breakdown", {"state": "CAME"}),
+    ]
+    for path, query in refused:
+        answer = get(url, path, **query)
+        assert (answer.status_code, answer.json()["category"]) == (400, "VALIDATION_ERROR"), query
+    assert get(url, f"{PARTICIPANTS}1/breakdown").status_code == 404
+    first = get(url, EVENTS, eventType="OPEN", limit="1").json()
+    assert get(url, EVENTS, eventType="OPEN", limit="5", offset=first["offset"]).json()["hasMore"] is True
+    assert get(url, EVENTS, eventType="CLICK", offset=first["offset"]).status_code == 400, "of another query"
+
+
+def test_the_portal_filters_as_it_is_asked(url: str):
+    def all_of(**query: str) -> list[Row]:
+        found: list[Row] = get(url, EVENTS, limit="1000", **query).json()["events"]
+        return found
+
+    opened = all_of(eventType="OPEN")
+    stamps = [e["created"] for e in opened]
+    assert stamps == sorted(stamps, reverse=True) and all(type(s) is int for s in stamps)
+    some = opened[3]
+    at = str(some["created"])
+    assert some in all_of(eventType="OPEN", startTimestamp=at, endTimestamp=at), "both are inclusive"
+    kept = all_of(eventType="OPEN", excludeFilteredEvents="true")
+    assert kept == [e for e in opened if not e["filteredEvent"]] != opened
+    mine = all_of(recipient=some["recipient"], campaignId=str(some["emailCampaignId"]))
+    assert {"SENT", "DELIVERED", "OPEN"} <= {e["type"] for e in mine}
+    (sent,) = [e for e in mine if e["type"] == "SENT"]
+    assert some["sentBy"] == {"id": sent["id"], "created": sent["created"]} and sent["created"] < some["created"]
+    event = marketing_event_id("E0000")
+    came = get(url, f"{PARTICIPANTS}{event}/breakdown", state="ATTENDED", limit="100").json()
+    assert came["total"] == len(came["results"]) > 0
+    assert {p["properties"]["attendanceState"] for p in came["results"]} == {"ATTENDED"}

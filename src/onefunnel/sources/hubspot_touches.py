@@ -2,8 +2,9 @@
 
 Sources, pages of HubSpot's developer documentation: *Email analytics v1, get email events* (both timestamps are inclusive, at
 most 1,000 events of a page, the newest first; the offset is opaque, short-lived and goes with its query) and *Email events
-overview* (an event is named by `id` and `created` together; `obsoletedBy` names the one that has taken its place;
-`filteredEvent`). A query takes one type: a list of them is refused (issue 413 of HubSpot's client for Python).
+overview* (an event is named by `id` and `created` together; `obsoletedBy` names the one that has taken its place). Opens and
+clicks say `filteredEvent`, which the reference knows by its parameter `excludeFilteredEvents` alone. A query takes one type: a
+list of them is refused, and REPLY is one by the words of that refusal (issue 413 of HubSpot's client for Python).
 *Marketing events v3* (all events of the portal, in the order of their ids; at most 100 of a page) and *Participant state*: of
 each participant the current state and when it `occurredAt`, a number of milliseconds by the reference, ISO 8601 by the guide.
 
@@ -40,6 +41,8 @@ PIECE_DAYS, AGAIN_DAYS = 30, (1, 7, 30)
 RECENT_DAYS = 30
 TRIES = 3
 _DAY_MS = 86_400_000
+# Milliseconds since 1970 as ISO 8601; anything else stays as it is.
+_MOMENT = "coalesce(strftime(make_timestamp_ms(try_cast({0} as bigint)), '%Y-%m-%dT%H:%M:%S.%gZ'), {0})"
 
 
 def fetch(api: Api, asked: Asked, inbox: Inbox) -> None:
@@ -177,10 +180,8 @@ def _listed(api: Api, inbox: Inbox, name: str, path: str, of: str = "") -> Itera
     after, seen = "", set[str]()
 
     def fits(page: Mapping[str, Any]) -> bool:
-        named = (
-            all(_event_of(r) == of for r in page["results"]) if of else all(r.get("objectId") for r in page["results"])
-        )
-        return named and _after(page) not in seen
+        are_right = (_event_of(r) == of if of else r.get("objectId") for r in page["results"])
+        return all(are_right) and _after(page) not in seen
 
     for number in count():
         file = inbox.pages / f"{name}-{number:06d}.json"
@@ -208,7 +209,7 @@ def _after(page: Mapping[str, Any]) -> str:
 
 
 class Repeated(StepFailed):
-    """The API's pages lead nowhere."""
+    """Pages that are none, or lead back; shorter pieces would not mend it."""
 
 
 def _page(
@@ -233,10 +234,6 @@ def _page(
         f"{api.where}: GET {path}",
         "Run again; if it stays so, please report it as an issue. Nothing was landed.",
     )
-
-
-# Milliseconds since 1970 as ISO 8601; anything else stays as it is.
-_MOMENT = "coalesce(strftime(make_timestamp_ms(try_cast({0} as bigint)), '%Y-%m-%dT%H:%M:%S.%gZ'), {0})"
 
 
 def _milliseconds(day: dt.date) -> int:

@@ -11,7 +11,7 @@ Beside `control`:
 | `POST /_sandbox/hard_delete` with `{"id": "1000…"}` | the record is gone, from the archive too |
 | `POST /_sandbox/expire` with `{"what": "tokens"}` | makes what was handed out invalid |
 
-Not served: writes, engagements, line items, the Leads object, custom objects, webhooks.
+E-mail events and marketing events are in `hubspot_touches`. Not served: writes, engagements, line items, the Leads object, custom objects, webhooks.
 """
 
 from __future__ import annotations
