@@ -30,6 +30,7 @@ from pyarrow import csv
 
 from onefunnel.engines.duckdb import identifier, literal
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
+from onefunnel.sources import hubspot_touches
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import RETRIED, Again, Api, Usage, quoted
@@ -144,6 +145,8 @@ class HubSpot:
         self.api.usage = Usage()
         if asked.stream == "users":
             self._fetch_owners(inbox)
+        elif asked.stream in hubspot_touches.STREAMS:
+            hubspot_touches.fetch(self.api, asked, inbox)
         elif asked.stream == "opportunity_contacts":
             self._fetch_deal_contacts(asked, inbox)
         elif asked.stream in CHANGES:

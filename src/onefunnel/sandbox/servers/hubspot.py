@@ -12,7 +12,8 @@ Beside `control`:
 | `POST /_sandbox/hard_delete` with `{"id": "1000…"}` | the record is gone, from the archive too |
 | `POST /_sandbox/expire` with `{"what": "tokens"}` | makes what was handed out invalid |
 
-Not served: writes, tasks and notes, the Leads object, custom objects, webhooks.
+E-mail events and marketing events are in `hubspot_touches`. Not served: writes, tasks and notes, the Leads object, custom objects,
+webhooks.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import hubspot_touches
 from onefunnel.sandbox.servers.control import Clock, new_app
 from onefunnel.sandbox.servers.crm_records import CrmRecord, CrmState
 from onefunnel.sandbox.servers.hubspot_objects import (
@@ -62,6 +64,7 @@ _SCOPE = {
     "calls": "crm.objects.contacts.read",
     "meetings": "crm.objects.contacts.read",
     "emails": "sales-email-read",
+    "content": "content",
 }
 # As "Account information API" has it: no scope is needed.
 _DETAILS = {
@@ -98,7 +101,7 @@ class Settings(BaseModel):
         search_window: how far a search can be paged.
         search_lag_seconds: what was changed so shortly before now is not found by the search yet.
         history_versions: most versions of a property's history.
-        forbidden: object types that the app has no scope for.
+        forbidden: object types that the app has no scope for; `content` is the scope of e-mail events.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -289,6 +292,7 @@ def make_app(company: Company, day: int) -> FastAPI:
     _add_search(app, account)
     _add_associations(app, account)
     _add_lists(app, account)
+    hubspot_touches.mount(app, account, ApiError)
 
     @app.exception_handler(ApiError)
     async def refuse(request: Request, error: Exception) -> Response:
