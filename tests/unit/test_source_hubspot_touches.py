@@ -431,6 +431,20 @@ def test_a_missing_scope_is_named(url: str, tmp_path: Path, stream: str, forbidd
         fetch(url, tmp_path, ask(stream))
 
 
+def test_an_answer_to_another_query_is_asked_for_again(url: str, tmp_path: Path):
+    other = {"events": [event(1, "CLICK")], "hasMore": False, "offset": "x"}
+    days = (dt.date(2026, 2, 2), dt.date(2026, 2, 2))
+    faults(url, {"kind": "error_200", "path": EVENTS, "start": 2, "body": other})
+    assert fetch(url, tmp_path, ask("email_touches", dates=days))[0] == []
+    assert [q["eventType"] for q in queries(url)] == ["REPLY", "OPEN", "OPEN", "CLICK"]
+    headers = {"Authorization": f"Bearer {connection(url)['password']}"}
+    wrong = HTTP.get(f"{url}{PARTICIPANTS}{marketing_event_id('E0001')}/breakdown", headers=headers).json()
+    assert wrong["results"]
+    faults(url, {"kind": "error_200", "path": f"{PARTICIPANTS}{marketing_event_id('E0000')}/", "body": wrong})
+    rows, _ = fetch(url, tmp_path, ask("event_touches"))
+    assert states(rows) == expected_states(1)
+
+
 def test_offsets_that_lead_back_stop_the_run(url: str, tmp_path: Path):
     loop = {"events": [event(1, "OPEN")], "hasMore": True, "offset": "again"}
     days = (dt.date(2026, 2, 2), dt.date(2026, 2, 2))
@@ -480,6 +494,9 @@ def test_an_offset_that_has_become_invalid_is_made_good_by_shorter_queries(url: 
         faults(url, {"kind": "status", "status": 400, "path": EVENTS, "start": number, "body": stale})
         again, _ = fetch(url, tmp_path, ask("email_touches", since=since))
         assert by_id(again) == by_id(whole)
+        spans = {(q["eventType"], int(q["startTimestamp"]), int(q["endTimestamp"])) for q in queries(url)}
+        ends = {(kind, end + 1) for kind, _, end in spans} | {(kind, 1_767_225_600_000) for kind, _, _ in spans}
+        assert {(kind, start) for kind, start, _ in spans} <= ends, "no millisecond between two of them"
     faults(url, {"kind": "status", "status": 400, "path": EVENTS, "start": pages[0], "times": None, "body": stale})
     with pytest.raises(StepFailed, match="Invalid offset"):
         fetch(url, tmp_path, ask("email_touches", since=since))
