@@ -70,24 +70,25 @@ def test_numbers_land_with_every_digit_and_lines_are_physical(home: Home) -> Non
     assert home.receipt()["control"]["columns"]["spend_amount"]["sum"] == "2.6"
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("[1, 2]", "not a JSON object"),
-        ('{"day": ', "not JSON: Expecting value"),
-        ('{"cost": NaN}', "not JSON: NaN is no number"),
-        ('{"cost": 1, "cost": 2}', "an object names a key twice"),
-        ('{"a": {"b": 1}, "a.b": 2}', "an object names a key twice"),
-        ('{"a": ' * 30 + "1" + "}" * 30, "nested deeper than 20 levels"),
-        ("[" * 100_000, "not JSON: nested too deeply"),
-    ],
-)
-def test_a_broken_line_costs_itself_alone(home: Home, text: str, reason: str) -> None:
+BROKEN = [
+    ("[1, 2]", "not a JSON object"),
+    ('{"day": ', "not JSON: Expecting value"),
+    ('{"cost": NaN}', "not JSON: NaN is no number"),
+    ('{"cost": 1, "cost": 2}', "an object names a key twice"),
+    ('{"a": {"b": 1}, "a.b": 2}', "an object names a key twice"),
+    ('{"a": ' * 30 + "1" + "}" * 30, "nested deeper than 20 levels"),
+    ("[" * 100_000, "not JSON: nested too deeply"),
+]
+
+
+def test_a_broken_line_costs_itself_alone(home: Home) -> None:
     home.declare(as_ndjson())
-    home.drop("a.ndjson", f"{line()}\n{text}\n{line(campaign='c2')}\n")
+    good = [line(campaign=f"c{n}") for n in range(len(BROKEN) + 1)]
+    told = [text for pair in zip(good, (text for text, _ in BROKEN), strict=False) for text in pair] + good[-1:]
+    home.drop("a.ndjson", "\n".join(told) + "\n")
     assert home.extract().returncode == 0
-    assert rejects(home) == [(2, reason, text)]
-    assert [r[0] for r in home.parquet("records", "campaign_id")] == ["c1", "c2"]
+    assert rejects(home) == [(2 * n, reason, text) for n, (text, reason) in enumerate(BROKEN, start=1)]
+    assert [r[0] for r in home.parquet("records", "campaign_id")] == [f"c{n}" for n in range(len(good))]
 
 
 def test_bytes_that_are_not_utf8_are_rejected(home: Home) -> None:
