@@ -29,7 +29,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from onefunnel import __version__
-from onefunnel.engines.duckdb import BULK_MEMORY, identifier, literal, scratch
+from onefunnel.engines.duckdb import BULK_MEMORY, COUNTING_MEMORY, identifier, literal, scratch
 from onefunnel.errors import EnvironmentNotReady, StepFailed
 from onefunnel.formats import canonical_json, utc_now, utc_text
 from onefunnel.settings import FILES, FORMAT_TOKENS, NUMERIC_TYPES, Column, Contract, Stream, zone
@@ -819,7 +819,7 @@ class _Control:
         dates = self.dates[0] if self.dates else None
         profile = self.profile.get(dates or "", {})
         named = ", ".join(map(identifier, ("_file", *self.cell)))
-        with scratch(path.parents[1], BULK_MEMORY) as db:
+        with scratch(path.parents[1], COUNTING_MEMORY) as db:
             read = f"read_parquet({literal(path)})"
             cells = db.execute(f"select count(*) from (select distinct {named} from {read})").fetchall()[0][0]
             distinct = None

@@ -14,6 +14,7 @@ READER_CONFIG = {"enable_external_access": "false", "lock_configuration": "true"
 
 # For what has many records: beyond it DuckDB spills. Each thread holds buffers of its own, so there are few.
 BULK_MEMORY, BULK_THREADS = "144MiB", 4
+COUNTING_MEMORY = "64MiB"  # for a count beside everything else that a step still holds
 
 
 def scratch(work: Path, memory: str | None = None) -> duckdb.DuckDBPyConnection:
