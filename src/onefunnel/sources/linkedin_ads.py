@@ -156,9 +156,9 @@ class LinkedInAds:
 
         def said() -> pa.Table:
             found = totals(self._said_of_accounts(inbox, over), over)
-            for account in spans:
-                # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
-                self.api.json("GET", f"rest/adAccounts/{account.id}", has="id")
+            # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
+            for _ in some_at_once(lambda a: self.api.json("GET", f"rest/adAccounts/{a.id}", has="id"), spans, AT_ONCE):
+                pass
             return found
 
         currencies = inbox.pages / "currencies.json"

@@ -17,6 +17,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -295,14 +296,27 @@ class MetaAds:
                     do="Run again later. If it stays so, leave the stream of this level out of pipeline.yml.",
                 ) from None
 
-        while jobs:
-            jobs.sort(key=lambda job: not job.run)  # those that have begun keep their place
-            time.sleep(max(0.0, min(job.look_at for job in jobs[:JOBS_AT_ONCE]) - time.monotonic()))
-            due = [job for job in jobs[:JOBS_AT_ONCE] if job.look_at <= time.monotonic()]
-            jobs = [job for job in jobs if job not in due]
-            for pages, left in some_at_once(advanced, due, AT_ONCE):
-                yield from pages
-                jobs += left
+        under_way: set[Future[tuple[list[Path], list[_Job]]]] = set()
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            while jobs or under_way:
+                jobs.sort(key=lambda job: not job.run)  # those that have begun keep their place
+                now, room = time.monotonic(), JOBS_AT_ONCE - len(under_way)
+                due = [job for job in jobs[:room] if job.look_at <= now]
+                jobs = [job for job in jobs if job not in due]
+                under_way |= {pool.submit(advanced, job) for job in due}
+                next_look = min((job.look_at for job in jobs[: room - len(due)]), default=None)
+                if not under_way and next_look is not None:
+                    time.sleep(max(0.0, next_look - now))
+                    continue
+                pause = None if next_look is None else max(0.0, next_look - now)
+                ended, under_way = wait(under_way, pause, FIRST_COMPLETED)
+                for each in ended:
+                    pages, left = each.result()
+                    yield from pages
+                    jobs += left
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _is_done(self, job: _Job) -> bool:
         """Whether a job is done.
