@@ -1,6 +1,6 @@
 """The run at several sizes: what each step costs, and what landing and build cost against DuckDB reading the same bytes.
 
-    python -m benchmarks [--scales 1,10,100] [--connectors google_ads,…] [--runs 3] [--out var/bench]
+    python -m benchmarks [--scales 0.1,1,5] [--connectors google_ads,…] [--runs 3] [--out var/bench]
 
 Each step is measured as a process of its own (wall seconds, CPU seconds of it and its children, peak memory of the largest).
 The yardsticks run in turn with the work (A B A B …):
@@ -32,7 +32,10 @@ import duckdb
 from benchmarks.connectors import MEASURED
 from benchmarks.connectors import measure as connector
 from benchmarks.cost import Cost, cost_of
+from onefunnel.sandbox import PUBLIC_TOKEN_KEY
+from onefunnel.sandbox.company import Company
 
+CONFIG = Path(__file__).resolve().parents[1] / "examples" / "sandbox_files" / "pipeline.yml"
 STEPS = (("extract",), ("check", "raw"), ("build",), ("seal",), ("check", "marts"), ("publish",), ("report",))
 
 # One CSV dialect of the company's, read the way landing reads it: declared, all text, in file order.
@@ -67,24 +70,19 @@ def measure(scale: float, runs: int) -> tuple[list[dict[str, object]], dict[str,
         costs: dict[str, list[Cost]] = {}
         yard: dict[str, list[Cost]] = {}
         details: dict[str, float] = {}
+        company = Company(scale=scale, business=True)
         for n in range(runs):
             home = Path(folder) / f"run{n}"
-            environment = {**os.environ, "ONEFUNNEL_HOME": str(home)}
-            day = json.loads(
-                subprocess.run(
-                    onefunnel("sandbox", "next-day", "--scale", str(scale)),
-                    env=environment,
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                ).stdout
-            )
-            subprocess.run(
-                onefunnel("start", "--run-id", "bench", "--as-of", day["as_of"]),
-                env=environment,
-                check=True,
-                capture_output=True,
-            )
+            environment = {
+                **os.environ,
+                "ONEFUNNEL_HOME": str(home),
+                "ONEFUNNEL_CONFIG": str(CONFIG),
+                "ONEFUNNEL_TOKEN_KEY": PUBLIC_TOKEN_KEY,
+            }
+            for file in company.write_day(1, home / "drop"):
+                os.utime(file, (0, 0))  # nobody is writing it any more
+            start = onefunnel("start", "--run-id", "bench", "--as-of", company.as_of(1).isoformat())
+            subprocess.run(start, env=environment, check=True, capture_output=True)
             for step in STEPS:
                 name = " ".join(step)
                 if name == "extract":
@@ -116,7 +114,7 @@ def measure(scale: float, runs: int) -> tuple[list[dict[str, object]], dict[str,
         for name in (" ".join(s) for s in STEPS)
     ]
     start_up = median(costs["start-up"]).cpu
-    ratios = {
+    ratios: dict[str, object] = {
         "scale": scale,
         "rows": rows,
         "bytes_of_the_csv": int(details["csv_bytes"]),
@@ -159,7 +157,7 @@ def _nodes(home: Path) -> dict[str, float]:
 def _count(home: Path) -> int:
     with duckdb.connect() as db:
         row = db.execute(
-            f"select count(*) from read_parquet('{home}/landing/*/performance_daily/*/records.parquet', union_by_name = true)"
+            f"select sum(num_rows) from parquet_file_metadata('{home}/landing/*/*/*/records.parquet')"
         ).fetchone()
         return int(row[0]) if row else 0
 
@@ -174,7 +172,9 @@ def main() -> None:
     """Measure, print markdown, write CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--scales", default="1,10,100", help="sizes of the sandbox company; 1 is about 4,300 rows of spend"
+        "--scales",
+        default="0.1,1,5",
+        help="sizes of the sandbox company, whole and from files; 1 is about 100,000 records",
     )
     parser.add_argument("--connectors", default=",".join(MEASURED), help="those that are measured; may be empty")
     parser.add_argument("--runs", type=int, default=3)

@@ -90,6 +90,8 @@ assignments as (
         bounded.source_system,
         bounded.journey_id,
         bounded.row_no,
+        bounded.lead_id,
+        bounded.work_ends_at,
         owners.owner_id,
         greatest(owners.valid_from, bounded.entered_at) as assigned_at,
         row_number() over (
@@ -117,24 +119,22 @@ responses as (
         and occurred_at <= {{ as_of() }}
 ),
 
+-- The attempt's lead and end stand in its assignment: a join of all three would leave it to the engine to pair every
+-- assignment of a source with every response first.
 answered as (
     select
-        bounded.source_system,
-        bounded.journey_id,
-        bounded.row_no,
+        assignments.source_system,
+        assignments.journey_id,
+        assignments.row_no,
         min(responses.occurred_at) as first_response_at
-    from bounded
-    inner join assignments
-        on bounded.source_system = assignments.source_system
-        and bounded.journey_id = assignments.journey_id
-        and bounded.row_no = assignments.row_no
-        and assignments.nth = 1
+    from assignments
     inner join responses
-        on bounded.source_system = responses.source_system
-        and bounded.lead_id = responses.lead_id
+        on assignments.source_system = responses.source_system
+        and assignments.lead_id = responses.lead_id
         and assignments.assigned_at <= responses.occurred_at
-        and bounded.work_ends_at > responses.occurred_at
-    group by bounded.source_system, bounded.journey_id, bounded.row_no
+        and assignments.work_ends_at > responses.occurred_at
+    where assignments.nth = 1
+    group by assignments.source_system, assignments.journey_id, assignments.row_no
 ),
 
 timed as (
