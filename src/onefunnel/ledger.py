@@ -155,7 +155,8 @@ class Ledger:
                 raise
             db.execute("commit")
         except sqlite3.OperationalError as error:
-            if "locked" in str(error):
+            # The second is what SQLite says after some seconds of a process that hangs while it opens or closes the log.
+            if "locked" in str(error) or "locking protocol" in str(error):
                 raise EnvironmentNotReady(
                     "The ledger is locked: another process is in the middle of a write.",
                     where=str(self.path),

@@ -395,6 +395,10 @@ def _with_connectors(plain: Any, problems: list[tuple[tuple[str | int, ...], str
         declared = _mapping(_plain(read_yaml(_SOURCES / f"{connector}.yml")).get("streams"))
         without = body.get("without")
         wanted = body.get("streams", list(declared) if without is None else {})
+        for key, listed in (("streams", wanted), ("without", without)):
+            if isinstance(listed, list) and not all(isinstance(stream, str) for stream in listed):
+                problems.append(((*here, key), "is a list of names"))
+                wanted, without = list(declared), None
         if without is not None and not (isinstance(without, list) and isinstance(wanted, dict)):
             text = "is a list of streams that are not read; then `streams` may say more about others, and not list them"
             problems.append(((*here, "without"), text))
@@ -406,6 +410,8 @@ def _with_connectors(plain: Any, problems: list[tuple[tuple[str | int, ...], str
                 problems.append(((*here, key, stream), text))
             elif key == "without" and stream in said:
                 problems.append(((*here, "streams", stream), "is left out by `without`"))
+        if without and set(declared) <= {*without}:
+            problems.append(((*here, "without"), "leaves no stream to read"))
         if without is not None:
             said |= {stream: {} for stream in declared if stream not in said and stream not in without}
         streams = {stream: _merged(declared[stream], said[stream]) for stream in said if stream in declared}

@@ -82,6 +82,8 @@ def test_a_page_that_is_cut_off_is_red(some, data):
         ('{"results": [[{"a": 1}]]}', "$.results[*]"),
         ('{"results": [{"a": 1} {"a": 2}]}', "$.results[*]"),
         ('{"results": [{"a": 1},]}', "$.results[*]"),
+        ('{"results": [,{"a": 1} {"a": 2}]}', "$.results[*]"),
+        ('{"results": [{"a": 1},, {"a": 2} {"a": 3}]}', "$.results[*]"),
         ('{"results": {"a": 1}}', "$.results[*]"),
         ('{"results": "none"}', "$.results[*]"),
         ('{"results": {}}', "$.results[*]"),

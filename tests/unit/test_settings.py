@@ -215,6 +215,9 @@ def test_all_streams_but_some_and_more_said_of_one(connector):
     [
         ("without: [ad_accounts]\nstreams: [performance_daily]", "is a list of streams that are not read"),
         ("without: ad_accounts", "is a list of streams that are not read"),
+        ("without: [[ad_accounts]]", "is a list of names"),
+        ("streams: [{ad_accounts: {}}]", "is a list of names"),
+        ("without: [ad_accounts, performance_daily]", "leaves no stream to read"),
         ("without: [campaigns]", "some_ads has no stream 'campaigns'"),
         ("without: [ad_accounts]\nstreams: {ad_accounts: {}}", "is left out by `without`"),
     ],

@@ -619,6 +619,8 @@ class HubSpot:
                 do="Does the app still have its scopes? If the others really were deleted: onefunnel run --accept-deletions"
                 f" {asked.source}",
             )
+        if stream.is_kept:
+            return None
         gone = known - listed - losers
         # A lead that was merged into somebody who is none was one nevertheless.
         there = {

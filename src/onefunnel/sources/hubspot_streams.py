@@ -61,6 +61,7 @@ class Stream:
         loser: SQL of what a merged record has, from the record that is left.
         only: SQL: which records are of the stream; `filters` says the same to the search.
         counted: whether the search counts the same records.
+        is_kept: what HubSpot has forgotten stays as it was read last.
     """
 
     object: Object
@@ -70,11 +71,12 @@ class Stream:
     only: str = "true"
     filters: tuple[Mapping[str, str], ...] = ()
     counted: bool = True
+    is_kept: bool = False
 
 
 def _times_quantity(price: str) -> str:
     """SQL of what so many units cost, to six decimals."""
-    product = f"try_cast({price} as decimal(19, 8)) * try_cast(quantity as decimal(19, 6))"
+    product = f"try_cast({price} as decimal(24, 8)) * try_cast(quantity as decimal(14, 6))"
     return f"cast(cast({product} as decimal(38, 6)) as varchar)"
 
 
@@ -134,6 +136,7 @@ RECORDS = {
         " cast(recurringbillingfrequency is not null as varchar) as is_recurring, launched_on,"
         " coalesce(retired_on, case when archived = 'true' then coalesce(archived_at, updated_at)[:10] end) as retired_on",
         counted=False,
+        is_kept=True,
     ),
 }
 

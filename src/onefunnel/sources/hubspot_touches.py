@@ -42,7 +42,7 @@ RECENT_DAYS = 30
 TRIES = 3
 _DAY_MS = 86_400_000
 # Milliseconds since 1970 as ISO 8601; anything else stays as it is.
-_MOMENT = "coalesce(strftime(make_timestamp_ms(try_cast({0} as bigint)), '%Y-%m-%dT%H:%M:%S.%gZ'), {0})"
+_MOMENT = "coalesce(strftime(try(make_timestamp_ms(try_cast({0} as bigint))), '%Y-%m-%dT%H:%M:%S.%gZ'), {0})"
 
 
 def fetch(api: Api, asked: Asked, inbox: Inbox) -> None:

@@ -98,7 +98,7 @@ class _Lines:
         named = self.steps[-2] if len(self.steps) > 1 else "[*]"
         self.name = None if named == "[*]" else re.compile(rb'"%s"\s*:\s*\Z' % named.encode())
         self.is_text, self.depth, self.in_list = False, 0, False  # where the block before has ended
-        self.records = self.commas = 0  # of the list
+        self.records = self.commas = 0  # of the list; the commas behind the last record
         self.around, self.lists = bytearray(), 0
         self.longest = self.line = 0
 
@@ -167,18 +167,24 @@ class _Lines:
         between = (
             np.repeat(starts, lengths) + np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         )
-        found = data[between].tobytes().translate(None, b" \t\n\r")
-        if found.strip(b","):
+        found = data[between]
+        if found.tobytes().strip(b", \t\n\r"):
             raise ValueError("what stands for its records is no list of objects")
+        commas = np.bincount(np.repeat(np.arange(lengths.size), lengths)[found == ord(",")], minlength=lengths.size)
+        if not is_open:
+            commas[0] += self.commas  # those that the block before has ended with
+        before = commas[: opening.size]  # of each record: one, and none before the first
+        if (before != 1)[0 if self.records or is_open else 1 :].any() or (not self.records and before[:1].any()):
+            raise ValueError("its records are not separated by commas")
+        self.commas = int(commas[opening.size :].sum())
         self.records += opening.size
-        self.commas += len(found)
         data[between] = _SPACE
         data[(closing + 1)[closing + 1 < end]] = _BREAK
 
     def _ended(self) -> bytes:
         """The break behind a list."""
-        if self.commas != max(0, self.records - 1):
-            raise ValueError("its records are not separated by commas")
+        if self.commas:
+            raise ValueError("there is a comma behind the last of its records")
         self.in_list, self.records, self.commas, self.line = False, 0, 0, 0
         return b"\n"
 
@@ -199,8 +205,9 @@ def _quotes(data: Bytes, has_backslashes: bool) -> Places:
     if not escaped.size:
         return quotes
     first = escaped - 1  # the first backslash of the row that ends before the quote
-    while (further := (first > 0) & (data[np.maximum(first - 1, 0)] == _BACKSLASH)).any():
-        first[further] -= 1
+    going = np.arange(first.size)
+    while (going := going[(first[going] > 0) & (data[first[going] - 1] == _BACKSLASH)]).size:
+        first[going] -= 1
     return np.setdiff1d(quotes, escaped[(escaped - first) % 2 == 1], assume_unique=True)
 
 
@@ -210,10 +217,12 @@ def _reals(data: Bytes, outside: Callable[[Places], Places]) -> Places:
     mark = (data[1:] == ord(".")) | ((data[1:] | 0x20) == ord("e"))
     marks = outside(np.flatnonzero(mark & ((data[:-1] - ord("0")) < 10)) + 1)  # below the digits it wraps around
     starts, ends = marks.copy(), marks.copy()
-    while (before := (starts > 0) & _OF_NUMBERS[data[starts - 1]]).any():
-        starts[before] -= 1
-    while (after := (ends < data.size) & _OF_NUMBERS[data[np.minimum(ends, data.size - 1)]]).any():
-        ends[after] += 1
+    going = np.arange(marks.size)
+    while (going := going[(starts[going] > 0) & _OF_NUMBERS[data[starts[going] - 1]]]).size:
+        starts[going] -= 1
+    going = np.arange(marks.size)
+    while (going := going[(ends[going] < data.size) & _OF_NUMBERS[data[np.minimum(ends[going], data.size - 1)]]]).size:
+        ends[going] += 1
     once = np.diff(starts, prepend=-1) != 0  # a number may have a point and an e
     return np.column_stack((starts[once], ends[once])).ravel()
 

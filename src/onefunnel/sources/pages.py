@@ -126,7 +126,7 @@ def said_of(page: Path, records: str, columns: str, where: str) -> tuple[Any, ..
     """One row of what SQL says of the records of a page; each is JSON, and its name is `json`. Raises as `write_records`."""
     lines = page.with_suffix(".ndjson")
     try:
-        with scratch(page.parent, BULK_MEMORY) as db:
+        with scratch(page.with_suffix(".work"), BULK_MEMORY) as db:  # pages are looked at side by side
             found = db.execute(f"select {columns} from {_lines([page], records, lines, where)}").fetchall()  # noqa: S608
     except duckdb.Error as error:
         raise _unreadable("A page", error, where) from error
