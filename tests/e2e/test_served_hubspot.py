@@ -6,6 +6,7 @@ deals with their amounts, outcomes and lines, and every step of its leads with t
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 
 import pytest
@@ -26,7 +27,14 @@ from onefunnel.sandbox.servers.hubspot_objects import (
     owner_id,
     product_id,
 )
-from onefunnel.sandbox.servers.hubspot_touches import email_event_id, participants, participation_id, recipient, touches
+from onefunnel.sandbox.servers.hubspot_touches import (
+    email_event_id,
+    marketing_event_id,
+    participants,
+    participation_id,
+    recipient,
+    touches,
+)
 
 pytestmark = pytest.mark.long
 
@@ -43,7 +51,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     sources = {name: declared["sources"][name] for name in AROUND}
     # HubSpot knows no working hours: an installation says whose are which.
     calendars = {owner_id(key): r.fields["calendar"] for key, r in CrmState(COMPANY, 2).tables["users"].items()}
-    more = {"users": {"columns": {"calendar": {"from": "id", "map": calendars}}}}
+    more = {
+        "users": {"columns": {"calendar": {"from": "id", "map": calendars}}},
+        "event_touches": {"columns": {"crm_campaign_id": {"from": "external_event_id"}}},
+    }
     crm = {"connector": "hubspot", "owner": "sales", "since": "2024-04-01", "without": [], "streams": more}
     sources["crm"] = crm
     home.config.write_text(yaml.safe_dump({**declared, "sources": sources}, sort_keys=False))
@@ -171,6 +182,13 @@ def test_every_record_is_loaded(home: Home) -> None:
     assert len(rows) >= 13
 
 
+def test_no_load_has_a_column_that_nobody_declared(home: Home) -> None:
+    receipts = [*home.path.glob("landing/crm/*/*/receipt.json")]
+    undeclared = {file.parts[-3]: json.loads(file.read_text())["undeclared_columns"] for file in receipts}
+    assert {stream: names for stream, names in undeclared.items() if names} == {}
+    assert {"event_touches", "email_touches"} <= undeclared.keys()
+
+
 def test_touches_are_the_company_s_with_their_persons(home: Home) -> None:
     """Of e-mails what recipients did, of events the state that HubSpot still tells; and whose they are.
 
@@ -185,22 +203,26 @@ def test_touches_are_the_company_s_with_their_persons(home: Home) -> None:
         address = recipient(portal, touch)
         if address is not None and touch.touch_type != "delivered":
             key = f"{email_event_id(touch.touch_id)}-{touch.at_ms}"
-            expected[key] = (touch.touch_type, touch.at_ms, "email", by_address.get(folded(address)))
+            expected[key] = (
+                *(touch.touch_type, touch.at_ms, "email", touch.crm_campaign_id),
+                by_address.get(folded(address)),
+            )
     first: dict[tuple[str, str | None], str] = {}
     for touch in touches(portal, "event"):
         person = people.get(touch.lead_id or "") or people.get(folded(str(touch.email)), "")
         name = participation_id(first.setdefault((person, touch.crm_campaign_id), touch.touch_id))
+        event = marketing_event_id(str(touch.crm_campaign_id))
         if person in contacts and touch.touch_type == "attended":
-            expected[f"{name}-ATTENDED"] = ("attended", touch.at_ms, "event", person)
+            expected[f"{event}-{name}-ATTENDED"] = ("attended", touch.at_ms, "event", touch.crm_campaign_id, person)
     found = {
-        row[0]: (*row[1:4], None if row[4] == "unknown" else row[4])
+        row[0]: (*row[1:5], None if row[5] == "unknown" else row[5])
         for row in home.query(
-            "select touch_id, touch_type, epoch_ms(occurred_at), channel, person_id from marts.fct_touch"
+            "select touch_id, touch_type, epoch_ms(occurred_at), channel, crm_campaign_id, person_id from marts.fct_touch"
             " inner join marts.dim_person using (person_key) where touch_type <> 'other' and not is_excluded"
         )
     }
     assert found == expected
     assert Counter(touch[0] for touch in found.values()).keys() == {"click", "open", "reply", "attended"}
-    assert sum(touch[3] is not None for touch in found.values()) > 0.9 * len(found)
+    assert sum(touch[4] is not None for touch in found.values()) > 0.9 * len(found)
     others = home.query("select distinct channel, is_response from marts.fct_touch where touch_type = 'other'")
     assert [tuple(row) for row in others] == [("event", False)], "who did not come"

@@ -32,7 +32,7 @@ from onefunnel.sandbox.servers.hubspot_touches import (
     recipient,
     touches,
 )
-from onefunnel.settings import load_settings
+from onefunnel.settings import Stream, load_settings
 from onefunnel.sources import hubspot, hubspot_touches
 from onefunnel.sources.base import Asked, Fetched
 from onefunnel.sources.connections import connection as connection_of
@@ -185,14 +185,25 @@ def expected_states(day: int, company: Company = COMPANY) -> dict[str, tuple[Any
         state, at_ms = touch.touch_type.upper(), touch.at_ms
         if state == "REGISTERED" and over.timestamp() < known.state.until:
             state, at_ms = "NO_SHOW", round(over.timestamp()) * 1_000
-        key = f"{participation_id(first[person, event])}-{state}"
-        found[key] = (moment(at_ms), state, person, marketing_event_id(event))
+        key = f"{marketing_event_id(event)}-{participation_id(first[person, event])}-{state}"
+        found[key] = (moment(at_ms), state, person, marketing_event_id(event), event)
     return found
 
 
 def states(rows: list[Row]) -> dict[str, tuple[Any, ...]]:
-    names = ("occurred_at", "state", "contact_id", "event_id")
+    names = ("occurred_at", "state", "contact_id", "event_id", "external_event_id")
     return {key: tuple(row[name] for name in names) for key, row in by_id(rows).items()}
+
+
+def declared_streams(folder: Path, said: str = "{}") -> dict[str, Stream]:
+    """What an installation declares that says more about the events."""
+    (folder / "pipeline.yml").write_text(
+        "{version: 1, company: Test, schedule: null, as_of: now, reporting: {currency: EUR, time_zone: UTC},"
+        " retention: {versions: 2, min_age_minutes: 60}, sources: {hub: {connector: hubspot, since: 2024-04-01, owner: sales,"
+        f" without: [], streams: {{event_touches: {said}}}}}}}}}",
+        encoding="utf-8",
+    )
+    return load_settings(folder / "pipeline.yml", ROOT / "dbt_project").sources["hub"].streams
 
 
 # --- the first load ----------------------------------------------------------------------------------------------
@@ -200,19 +211,24 @@ def states(rows: list[Row]) -> dict[str, tuple[Any, ...]]:
 
 def test_what_is_declared_is_what_is_delivered(url: str, tmp_path: Path):
     """No column of a declaration is missing in the records, none is undeclared, and each word has a meaning for the touches."""
-    (tmp_path / "pipeline.yml").write_text(
-        "{version: 1, company: Test, schedule: null, as_of: now, reporting: {currency: EUR, time_zone: UTC},"
-        " retention: {versions: 2, min_age_minutes: 60}, sources: {hub: {connector: hubspot, since: 2024-04-01, owner: sales}}}",
-        encoding="utf-8",
-    )
-    streams = load_settings(tmp_path / "pipeline.yml", ROOT / "dbt_project").sources["hub"].streams
+    streams = declared_streams(tmp_path)
     for name in hubspot_touches.STREAMS:
         rows, _ = fetch(url, tmp_path, ask(name))
         declared = streams[name]
         assert cell_of(declared) == CELL
-        assert set(rows[0]) == {column.from_ for column in declared.columns.values()}
+        assert set(rows[0]) == {column.from_ for column in declared.columns.values()} | set(declared.ignore)
         type_ = declared.columns["touch_type"]
         assert {row[str(type_.from_)] for row in rows} <= set(type_.map or {})
+
+
+@pytest.mark.parametrize("name", ["event_id", "external_event_id"])
+def test_an_event_may_be_told_by_either_of_its_ids(url: str, tmp_path: Path, name: str):
+    """Whichever is mapped, the other one is known and deliberately not taken."""
+    declared = declared_streams(tmp_path, f"{{columns: {{crm_campaign_id: {{from: {name}}}}}}}")["event_touches"]
+    rows, _ = fetch(url, tmp_path, ask("event_touches"))
+    assert declared.columns["crm_campaign_id"].from_ == name and rows[0][name]
+    taken = {column.from_ for column in declared.columns.values()}
+    assert set(rows[0]) - taken == {"event_id", "external_event_id"} - {name} <= set(declared.ignore)
 
 
 def test_mails_are_the_company_s(url: str, tmp_path: Path):
@@ -332,7 +348,7 @@ def test_a_state_that_was_replaced_stays(tmp_path: Path):
         later = expected_states(day + 14, company)
         assert states(landed.fetch(company.as_of(day + 14))) == {k: v for k, v in later.items() if k not in then}
         assert registered <= landed.records.keys() and not registered & later.keys()
-        assert {key.partition("-")[0] for key in registered} <= {key.partition("-")[0] for key in later}
+        assert {key.rpartition("-")[0] for key in registered} <= {key.rpartition("-")[0] for key in later}
 
 
 def test_participants_of_the_last_weeks_are_read_each_run_and_all_of_them_once_a_week(url: str, tmp_path: Path):
@@ -390,25 +406,36 @@ def test_an_event_that_another_one_has_replaced_is_no_response(url: str, tmp_pat
     assert row["is_filtered"] is None
 
 
+def participation(event: str, number: int, at: Any) -> Row:
+    return {
+        "id": str(number),
+        "createdAt": "2024-05-21T18:35:04.838Z",
+        "associations": {
+            "contact": {"contactId": str(number), "email": "a@b.example"},
+            "marketingEvent": {"marketingEventId": event, "name": "Fair"},  # an external id may be missing
+        },
+        "properties": {"attendanceState": "REGISTERED", "occurredAt": at},
+    }
+
+
+def test_participations_of_the_same_id_are_of_two_events(url: str, tmp_path: Path):
+    events = [marketing_event_id(key) for key in ("E0000", "E0001")]
+    bodies = [{"total": 1, "results": [participation(event, 7, 1_716_316_504_838)]} for event in events]
+    paths = [f"{PARTICIPANTS}{event}/" for event in events]
+    faults(url, *({"kind": "error_200", "path": p, "body": b} for p, b in zip(paths, bodies, strict=True)))
+    found = by_id(fetch(url, tmp_path, ask("event_touches"))[0])
+    told = {key: (row["event_id"], row["external_event_id"]) for key, row in found.items() if row["contact_id"] == "7"}
+    assert told == {f"{event}-7-REGISTERED": (event, None) for event in events}
+
+
 def test_a_moment_may_be_a_number_or_a_text(url: str, tmp_path: Path):
     """The reference has milliseconds, the guide ISO 8601; what is neither is for staging to refuse."""
     first = marketing_event_id("E0000")
     said = [1_716_316_504_838, "2024-05-22T10:35:04.838Z", "soon"]
-    results = [
-        {
-            "id": str(n),
-            "createdAt": "2024-05-21T18:35:04.838Z",
-            "associations": {
-                "contact": {"contactId": str(n), "email": "a@b.example"},
-                "marketingEvent": {"marketingEventId": first},
-            },
-            "properties": {"attendanceState": "REGISTERED", "occurredAt": at},
-        }
-        for n, at in enumerate(said)
-    ]
+    results = [participation(first, n, at) for n, at in enumerate(said)]
     faults(url, {"kind": "error_200", "path": f"{PARTICIPANTS}{first}/", "body": {"total": 3, "results": results}})
     found = by_id(fetch(url, tmp_path, ask("event_touches"))[0])
-    assert [found[f"{n}-REGISTERED"]["occurred_at"] for n in range(3)] == [
+    assert [found[f"{first}-{n}-REGISTERED"]["occurred_at"] for n in range(3)] == [
         "2024-05-21T18:35:04.838Z",
         "2024-05-22T10:35:04.838Z",
         "soon",

@@ -140,16 +140,17 @@ def _fetch_attendance(api: Api, asked: Asked, inbox: Inbox) -> None:
         Field("contact_id", "associations.contact.contactId"),
         Field("email", "associations.contact.email"),
         Field("event_id", "associations.marketingEvent.marketingEventId"),
+        Field("external_event_id", "associations.marketingEvent.externalEventId"),
     ]
     first, last = asked.dates or (asked.since, asked.as_of.date())
     days = f"between {literal(str(max(first, asked.since)))} and {literal(str(last))}"
-    # What cannot be read is for staging to refuse.
+    # What cannot be read is for staging to refuse. That no two events have a participation of the same id is not documented.
     select = f"""
         with told as (select *, {_MOMENT.format("said")} as occurred_at from records)
-        select id || '-' || state as touch_id, occurred_at, state, contact_id, email, event_id
+        select event_id || '-' || id || '-' || state as touch_id, * exclude (id, said)
         from told
         where coalesce(try_cast(occurred_at as timestamp)::date {days}, true)
-        qualify row_number() over (partition by id, state order by occurred_at desc) = 1
+        qualify row_number() over (partition by event_id, id, state order by occurred_at desc) = 1
     """
     inbox.deliver(
         {"records": Records(files, fields, "$.results[*]")},
