@@ -167,12 +167,16 @@ def test_the_demo_says_what_it_loaded_checked_and_published(sandbox: Home, demo:
     assert (sandbox.path / "published" / "site" / "index.html").is_file()
     assert sandbox.query("select count(*) from marts.fct_ad_spend")[0][0] > 1000
     said = "select count(distinct source_system), sum(abs(difference)) from metadata.source_totals"
-    assert sandbox.query(said) == [(5, 0)], "what the five platforms count of their own has arrived"
+    assert sandbox.query(said) == [(5, 0)], "what five of the six platforms count of their own has arrived"
     shown = {(row["source"], row["stream"]): row for row in sandbox.ok("sources", "--json")}
     for source in ("search_ads", "partner_search_ads", "social_ads", "video_ads"):
         row = shown[source, "performance_daily"]
         assert row["totals"].endswith("agree") and "requests" in row["quota"] and " … " in row["read"]
     assert "api-usage" in shown["crm", "leads"]["quota"]
+    assert "requests" in shown["events", "event_touches"]["quota"]
+    came = "select count(*) filter (where person_key <> '-1') * 1.0 / count(*), count(*) from marts.fct_touch where channel = 'event'"
+    [(known, touches)] = sandbox.query(came)
+    assert known > 0.9 and touches > 20, "HubSpot's participants are Salesforce's people"
 
 
 # The task keeps everyone out of the ledger, so the step that it starts waits, until the task's time is over.

@@ -153,7 +153,7 @@ def test_every_touch_has_its_moment_person_channel_and_campaign(company: World) 
     expected = {
         touch_id: (
             *(touch.touch_type, touch.at_ms, touch.person, touch.account_id, touch.channel, touch.campaign),
-            *(touch.reason, touch.touch_type not in ("delivered", "open")),
+            *(touch.reason, touch.touch_type not in ("delivered", "open", "other")),
         )
         for touch_id, touch in company.truth.touches.items()
     }

@@ -1,5 +1,9 @@
 """The company behind its platforms' APIs against its own truth: the same questions as of the company in files, answered by
-what was fetched over HTTP. The platforms have names of their own for everything; here they are turned back."""
+what was fetched over HTTP. The platforms have names of their own for everything; here they are turned back.
+
+Of who came to an event HubSpot tells the state of today: the registration of somebody who has come meanwhile is not to be
+had, and whose contact is gone is not named any more. So the truth of these touches is what HubSpot told on each day.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +23,15 @@ import yaml
 from conftest import PROJECT, Home
 
 from onefunnel.sandbox import PUBLIC_TOKEN_KEY
+from onefunnel.sandbox.business.identity import Identity
+from onefunnel.sandbox.business.log import Touch
+from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.salesforce_ids import SHAPES, company_key, is_id
 from onefunnel.sandbox.servers import connection, serve_all
+from onefunnel.sandbox.servers.crm_records import CrmState
+from onefunnel.sandbox.servers.hubspot_objects import Portal
+from onefunnel.sandbox.servers.hubspot_touches import participations
 from onefunnel.sandbox.vendor_ids import VendorIds
 
 pytestmark = pytest.mark.long
@@ -32,6 +43,41 @@ OBJECTS = {prefix: name for name, (prefix, _) in reversed(SHAPES.items())}
 # The ledger's truth is kept by file and line; what an API is asked for has neither.
 OF_FILES = {test_company_truth.test_the_row_ledger_is_the_truth_of_every_stream}
 Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedTruth(BusinessTruth):
+    """The company's truth, with what HubSpot tells of its events."""
+
+    company: Company
+
+    @cached_property
+    def identity(self) -> Identity:
+        business = self.files.business
+        log = business.log(self.day)
+        seen = [touch for touch in log.touches if touch.channel_kind != "event"]
+        return Identity(replace(log, touches=[*seen, *self.attendance.values()]), business.until(self.day))
+
+    @cached_property
+    def attendance(self) -> dict[str, Touch]:
+        """Every state of a participant that was to be seen at the end of a day until now; of one state the last word."""
+        found = {}
+        for day in range(1, self.day + 1):
+            portal = Portal(CrmState(self.company, day))
+            for event, people in participations(portal).items():
+                for told in people:
+                    state, at_ms = told["properties"]["attendanceState"], told["properties"]["occurredAt"]
+                    about = told["associations"]
+                    campaign = company_key("Campaign", about["marketingEvent"]["externalEventId"])
+                    found[f"{event}-{told['id']}-{state}"] = Touch(
+                        at_ms,
+                        "event",
+                        f"{event}-{told['id']}-{state}",
+                        state.lower() if state in ("REGISTERED", "ATTENDED") else "other",
+                        email=about["contact"]["email"],
+                        crm_campaign_id=campaign,
+                    )
+        return found
 
 
 class ServedWorld(test_company_truth.World):
@@ -80,7 +126,7 @@ def company(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
                 if day not in (1, days):
                     fast.enter_context(world.without_tests())
                 world.run_without_gates(home, f"day{day}", world.instant(simulated, day))
-    yield ServedWorld(home, simulated.business_truth(days))
+    yield ServedWorld(home, ServedTruth(simulated.business_files, days, company=simulated))
 
 
 @pytest.mark.parametrize(

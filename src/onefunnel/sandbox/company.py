@@ -25,7 +25,7 @@ from onefunnel.sandbox import files
 from onefunnel.sandbox.business import flaws as business_flaws
 from onefunnel.sandbox.business.business import Business
 from onefunnel.sandbox.business.delivery import Files
-from onefunnel.sandbox.business.streams import CRM, SOURCES, STREAMS
+from onefunnel.sandbox.business.streams import CRM, EVENTS, SOURCES, STREAMS
 from onefunnel.sandbox.business.truth import BusinessTruth
 from onefunnel.sandbox.business.writing import FILE_FAULTS as BUSINESS_FILE_FAULTS
 from onefunnel.sandbox.plan import FLAWS, Flaw
@@ -50,7 +50,8 @@ class Company:
     Attributes:
         history_days: days that day 1 delivers at once; None: 60 of spend alone, 730 of a whole business.
         business: whether the company also has customers, and not only costs.
-        served: its CRM and its ad platforms are read through their APIs (`servers`), and only the others write files.
+        served: its CRM, its ad platforms and what knows who came to its events are read through their APIs (`servers`), and
+            only the others write files.
     """
 
     seed: int = 7
@@ -82,7 +83,9 @@ class Company:
         business = Business(self.simulation)
         if not self.served:
             return Files(business)
-        return Files(business, tuple(s for s in SOURCES if s != CRM), VendorIds(self.simulation).translated)
+        return Files(
+            business, tuple(s for s in SOURCES if s not in (CRM, EVENTS)), VendorIds(self.simulation).translated
+        )
 
     def as_of(self, day_number: int) -> dt.datetime:
         """When the files of a day are complete: 06:00 UTC of the next morning, when the day is over in every zone."""

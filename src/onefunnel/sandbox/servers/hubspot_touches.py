@@ -28,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 
 from onefunnel.sandbox.business.identity import folded
 from onefunnel.sandbox.business.log import Touch, midnight
+from onefunnel.sandbox.salesforce_ids import salesforce_id
 from onefunnel.sandbox.servers.hubspot_objects import Portal, contact_id, moment
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def email_event_id(touch_id: str) -> str:
 def marketing_event_id(crm_campaign_id: str) -> str:
     """The id of a marketing event by the company's campaign."""
     return str(_MARKETING_EVENTS + int(crm_campaign_id.removeprefix("E")))
+
+
+def external_event_id(portal: Portal, crm_campaign_id: str) -> str:
+    """What the application that made a marketing event calls it: its campaign in the company's CRM, which is Salesforce where
+    platforms are served together."""
+    return salesforce_id("Campaign", crm_campaign_id) if portal.state.company.served else crm_campaign_id
 
 
 def participation_id(touch_id: str) -> str:
@@ -144,7 +151,10 @@ def participations(portal: Portal) -> dict[str, list[Event]]:
                 "createdAt": moment(touch.at_ms // 1_000),
                 "associations": {
                     "contact": {"contactId": person, "email": email, "firstname": contact.properties["firstname"]},
-                    "marketingEvent": {"marketingEventId": marketing_event_id(event), "externalEventId": event},
+                    "marketingEvent": {
+                        "marketingEventId": marketing_event_id(event),
+                        "externalEventId": external_event_id(portal, event),
+                    },
                 },
                 "properties": {"attendanceState": touch.touch_type.upper(), "occurredAt": touch.at_ms},
             }
@@ -168,7 +178,7 @@ def marketing_events(portal: Portal) -> list[Event]:
             found.append(
                 {
                     "objectId": marketing_event_id(key),
-                    "externalEventId": key,
+                    "externalEventId": external_event_id(portal, key),
                     "eventName": record.fields["campaign_name"],
                     "startDateTime": f"{starts}T08:00:00Z",
                     "endDateTime": f"{ends}T00:00:00Z",
