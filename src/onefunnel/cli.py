@@ -494,14 +494,15 @@ def sandbox_serve(
     seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 7,
     scale: Annotated[float, typer.Option(help="1 is a few thousand rows.")] = 1.0,
 ) -> None:
-    """Serve the company as its vendors' APIs would, on this machine alone, until Ctrl-C; prints where each one is."""
+    """Serve the demo's company as its vendors' APIs would, on this machine alone, until Ctrl-C; prints where each one is, and
+    the Airflow connection (with invented credentials) that reaches it."""
     from onefunnel.sandbox.company import Company
-    from onefunnel.sandbox.servers import serve_all
+    from onefunnel.sandbox.servers import connection, serve_all
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background ignores Ctrl-C
         signal.signal(stop, signal.default_int_handler)
-    with serve_all(Company(seed=seed, scale=scale, business=True), day) as found:
-        _print_json(found)
+    with serve_all(Company(seed=seed, scale=scale, business=True, served=True), day) as found:
+        _print_json({v: {"url": base, "connection": json.loads(connection(v, base))} for v, base in found.items()})
         sys.stdout.flush()
         err.print("Serving; Ctrl-C ends it.")
         with contextlib.suppress(KeyboardInterrupt):

@@ -10,7 +10,7 @@ import sys
 import httpx
 import psutil
 
-from onefunnel.sandbox.servers import VENDORS
+from onefunnel.sandbox.servers import VENDORS, connection
 
 
 def test_every_vendor_answers_on_loopback_until_it_is_stopped() -> None:
@@ -18,14 +18,16 @@ def test_every_vendor_answers_on_loopback_until_it_is_stopped() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             said = ""
-            while not said.rstrip().endswith("}"):
+            while not said.endswith("\n}\n"):
                 line = process.stdout.readline() if process.stdout else ""
                 assert line, "it ended before it served"
                 said += line
             found = json.loads(said)
             assert list(found) == list(VENDORS)
-            for base in found.values():
-                assert httpx.get(f"{base}/_sandbox/day").json() == {"day": 1, "as_of": "2026-04-01T06:00:00Z"}
+            for vendor, there in found.items():
+                today = httpx.get(f"{there['url']}/_sandbox/day").json()
+                assert today == {"day": 1, "as_of": "2026-04-01T06:00:00Z"}
+                assert there["connection"] == json.loads(connection(vendor, there["url"]))
             listening = [c for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"]
             assert {c.laddr.ip for c in listening} == {"127.0.0.1"} and len(listening) == len(VENDORS)
         finally:
