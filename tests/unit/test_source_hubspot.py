@@ -594,6 +594,27 @@ def test_a_deal_that_was_merged_between_search_and_read_has_the_history_of_the_o
     }
 
 
+def test_a_lead_that_was_merged_between_search_and_read_may_be_alone_in_its_batch(url: str, tmp_path: Path):
+    """Nothing else in the answer was asked for: the record that is left names the one that was."""
+    landed = Landed(url, tmp_path, "lead_changes")
+    landed.fetch(WEDNESDAY)
+    before = dict(landed.records)
+    one = next(row["id"] for row in landed.all if portal(1).objects["contacts"][row["id"]].archived is False)
+    times = {"createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-31T23:00:00Z"}
+    found = {"total": 1, "results": [{"id": one, **times, "archived": False, "properties": {}}]}
+    path = "/crm/v3/objects/contacts"
+    faults(
+        url,
+        {"kind": "error_200", "path": f"{path}/search", "body": found},
+        {"kind": "rewrite", "path": f"{path}/batch/read", "texts": merged_into("99", one)},
+    )
+    rows = landed.fetch(WEDNESDAY + dt.timedelta(hours=1))
+    names = ("field", "old_value", "new_value", "changed_at", "changed_by")
+    same = sorted((tuple(row[name] for name in names) for row in before.values() if row["id"] == one), key=str)
+    assert sorted((tuple(row[name] for name in names) for row in rows), key=str) == same != []
+    assert {row["id"] for row in rows} == {"99"} and before.items() <= landed.records.items()
+
+
 def test_who_has_no_lead_status_any_more_is_no_lead(url: str, tmp_path: Path):
     landed = Landed(url, tmp_path, "leads")
     landed.fetch(WEDNESDAY)
@@ -619,6 +640,12 @@ def test_a_missing_scope_is_named(url: str, tmp_path: Path):
     post(url, "settings", forbidden=["owners"])
     with pytest.raises(ConfigError, match=r"crm\.objects\.owners\.read"):
         fetch(url, tmp_path, ask("users"))
+
+
+def merged_into(left: str, one: str) -> dict[str, str]:
+    """Rewrites the answer about a record: it was merged into another one just now."""
+    nobody = '"hs_merged_object_ids":null'
+    return {f'"id":"{one}"': f'"id":"{left}"', nobody: nobody.replace("null", f'"{one}"')}
 
 
 def properties(url: str, of: str, change: dict[str, str | None]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from test_source_hubspot import (
     faults,
     fetch,
     journal,
+    merged_into,
     moment,
     portal,
     post,
@@ -50,6 +51,7 @@ TOLD = {
     ("meeting", "reached"): "completed",
     ("meeting", "no answer, try again"): "no_show",
 }
+PEOPLE = "/crm/v3/objects/contacts/batch/read"
 First = Callable[[str], tuple[list[dict[str, Any]], Fetched | None]]
 
 
@@ -281,34 +283,62 @@ def test_what_did_not_take_place_reached_out_to_nobody(url: str, tmp_path: Path)
     assert {row["occurred_at"] for row in rows.values()} == {"2026-03-01T08:00:00.250Z"}
 
 
-def test_of_several_people_an_activity_is_the_lead_s_until_the_conversion(url: str, tmp_path: Path):
-    contacts = [
-        {"id": number, "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z", "archived": False}
-        | {"properties": {"hs_lead_status": status, "converted_at": converted}}
-        for number, status, converted in (
-            ("11", None, None),
-            ("12", "NEW", None),
-            ("13", "NEW", "2026-02-28T00:00:00Z"),
-        )
-    ]
+def contact(number: str, status: str | None, updated: str = "2026-01-01T00:00:00Z", **said: str) -> dict[str, Any]:
+    times = {"createdAt": "2026-01-01T00:00:00Z", "updatedAt": updated, "archived": False}
+    return {"id": number, **times, "properties": {"hs_lead_status": status, **said}}
+
+
+def calls_with(people: dict[str, tuple[int, ...]]) -> list[dict[str, Any]]:
+    """Faults: the portal's activities are these calls, with these contacts."""
     kinds = [{"category": "HUBSPOT_DEFINED", "typeId": 194, "label": None}]
     links = [
         {"from": {"id": n}, "to": [{"toObjectId": to, "associationTypes": kinds} for to in found]}
-        for n, found in (("1", (11, 12)), ("2", (13, 11)), ("3", (11,)))
+        for n, found in people.items()
     ]
-    for name in ("meetings", "emails"):
-        faults(url, {"kind": "error_200", "path": f"/crm/v3/objects/{name}", "method": "GET", "body": {"results": []}})
     bodies = {
         "/crm/v3/objects/meetings": [],
         "/crm/v3/objects/emails": [],
-        "/crm/v3/objects/calls": [call(n) for n in "123"],
+        "/crm/v3/objects/calls": [call(n) for n in people],
         "/crm/v4/associations/calls/contacts/batch/read": links,
-        "/crm/v3/objects/contacts/batch/read": contacts,
     }
-    faults(url, *({"kind": "error_200", "path": path, "body": {"results": body}} for path, body in bodies.items()))
-    rows = by_id(fetch(url, tmp_path, ask("activities"))[0])
-    told = {i.removeprefix("calls-"): (row["contact_id"], row["lead_id"]) for i, row in rows.items()}
-    assert told == {"1": ("12", "12"), "2": ("13", None), "3": ("11", None)}
+    return [{"kind": "error_200", "path": path, "body": {"results": body}} for path, body in bodies.items()]
+
+
+def with_whom(url: str, folder: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Contact and lead of each call."""
+    rows = by_id(fetch(url, folder, ask("activities"))[0])
+    return {i.removeprefix("calls-"): (row["contact_id"], row["lead_id"]) for i, row in rows.items()}
+
+
+def test_of_several_people_an_activity_is_the_lead_s_until_the_conversion(url: str, tmp_path: Path):
+    contacts = [contact("11", None), contact("12", "NEW"), contact("13", "NEW", converted_at="2026-02-28T00:00:00Z")]
+    people = {"kind": "error_200", "path": PEOPLE, "body": {"results": contacts}}
+    faults(url, *calls_with({"1": (11, 12), "2": (13, 11), "3": (11,)}), people)
+    assert with_whom(url, tmp_path) == {"1": ("12", "12"), "2": ("13", None), "3": ("11", None)}
+
+
+def test_who_was_merged_since_the_association_was_read_is_the_one_that_is_left(url: str, tmp_path: Path):
+    """That one may be the only answer of a batch."""
+    contacts = {i: r.properties for i, r in portal(1).objects["contacts"].items() if is_there("contacts", i)}
+    lead = next(i for i, said in contacts.items() if said["hs_lead_status"] and not said["converted_at"])
+    merged = {"kind": "rewrite", "path": PEOPLE, "texts": merged_into("99", lead)}
+    faults(url, *calls_with({"1": (int(lead),)}), merged)
+    assert with_whom(url, tmp_path) == {"1": ("99", "99")}
+
+
+def test_who_was_merged_between_two_batches_is_nobody_beside_the_one_that_is_left(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hubspot, "LIST_PAGE", 1)
+    gone = contact("11", "OPEN", updated="2026-01-01T00:00:00Z")
+    left = contact("12", "NEW", updated="2026-02-01T00:00:00Z", hs_merged_object_ids="10;11")
+    faults(
+        url,
+        *calls_with({"1": (11,), "2": (12,), "3": (11, 12)}),
+        {"kind": "error_200", "path": PEOPLE, "body": {"results": [gone]}},
+        {"kind": "error_200", "path": PEOPLE, "start": 2, "body": {"results": [left]}},
+    )
+    assert with_whom(url, tmp_path) == dict.fromkeys("123", ("12", "12"))
 
 
 # --- later loads -------------------------------------------------------------------------------------------------

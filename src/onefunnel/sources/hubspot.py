@@ -83,7 +83,7 @@ class _Pages:
             self.ids.append(str(record["id"]))
             known = record.get("properties", {})
             self.newest = max(self.newest, _milliseconds(known.get(modified) or "0"))
-            self.losers.update(x for x in (known.get("hs_merged_object_ids") or "").split(";") if x)
+            self.losers.update(_merged_into(record))
 
 
 def connect(where: str, connection: Connection, accounts: Sequence[str]) -> HubSpot:
@@ -217,7 +217,7 @@ class HubSpot:
         of = stream.object
         fields = [
             *_fields(names),
-            Field("merged", "properties.hs_merged_object_ids"),
+            _MERGED,
             Field("archived_at", "archivedAt"),
         ]
         relations[of.name] = Records([*read.live.files, *read.archived.files], fields, "$.results[*]")
@@ -237,7 +237,8 @@ class HubSpot:
             reached: set[str] = set()
             links = associated("contacts", reached)
             relations[f"{of.name}_people"] = self._people(asked, inbox, of, reached)
-            joins += _joined(links, _PERSON, "person", f" left join {of.name}_people as people on to_id = people.id")
+            people = _PEOPLE.format(f"{of.name}_people")
+            joins += _joined(links, _PERSON, "person", f" left join ({people}) as people on to_id = people.asked")
         columns = stream.columns.format(**self._in_portal()) if "{" in stream.columns else stream.columns
         emptied = ", ".join(f"nullif({identifier(name)}, '') as {identifier(name)}" for name in names)
         latest = f"""
@@ -268,7 +269,7 @@ class HubSpot:
         """What is known of the contacts that activities lead to."""
         names = self._properties(asked, PERSON)
         found = self._batch(inbox, f"{of.name}-people", CONTACTS, sorted(ids), list(filter(None, names.values())))
-        return Records(found.files, _fields(names), "$.results[*]")
+        return Records(found.files, [*_fields(names), _MERGED], "$.results[*]")
 
     def _fetch_changes(self, asked: Asked, inbox: Inbox, stream: Stream, words: Mapping[str, str]) -> None:
         names = self._properties(asked, stream)
@@ -470,13 +471,14 @@ class HubSpot:
         properties: Sequence[str],
         history: Sequence[str] = (),
     ) -> _Pages:
-        """Records by their ids."""
+        """Records by their ids. Of one that was merged meanwhile the record that is left is given, and names it."""
         found = _Pages()
+        merged = ["hs_merged_object_ids"] if of.merges else []
         for number, some in enumerate(_some(ids, HISTORY_PAGE if history else LIST_PAGE)):
             file = inbox.pages / f"{name}-{number:06d}.json"
             order = {
                 "inputs": [{"id": i} for i in some],
-                "properties": [*properties, *history],
+                "properties": [*properties, *history, *merged],
                 **({"propertiesWithHistory": list(history)} if history else {}),
             }
             page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, _of(some), json=order)
@@ -660,11 +662,21 @@ _LINKS = """
         from (select from_id, unnest(json_extract(links, '$[*]')) as link from {}) as links
     ) as kinds
 """
+_MERGED = Field("merged", "properties.hs_merged_object_ids")
+# Who somebody is that was asked for: the record itself, or the one that it was merged into since, which was changed later.
+_PEOPLE = """
+    select *
+    from (select *, unnest(string_split(concat_ws(';', id, merged), ';')) as asked from {})
+    qualify row_number() over (partition by asked order by cast(updated_at as timestamp) desc, id) = 1
+"""
 # Of several people a lead, then the one with the smallest id.
 _PERSON = """
     first(
-        {'id': to_id, 'lead_status': nullif(people.hs_lead_status, ''), 'converted_at': people.converted_at}
-        order by coalesce(people.hs_lead_status, '') = '', to_id::bigint
+        {
+            'id': coalesce(people.id, to_id),
+            'lead_status': nullif(people.hs_lead_status, ''), 'converted_at': people.converted_at
+        }
+        order by coalesce(people.hs_lead_status, '') = '', coalesce(people.id, to_id)::bigint
     )
 """
 _OVERLAP_MS = round(OVERLAP.total_seconds() * 1_000)
@@ -744,11 +756,17 @@ def _after(page: Mapping[str, Any]) -> str:
     return str(((page.get("paging") or {}).get("next") or {}).get("after") or "")
 
 
+def _merged_into(record: Mapping[str, Any]) -> list[str]:
+    """The records that were merged into one."""
+    return [x for x in ((record.get("properties") or {}).get("hs_merged_object_ids") or "").split(";") if x]
+
+
 def _of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
     """Whether a page is about records that were asked for; of a merged one the record that is left may be given instead."""
     asked = set(ids)
     return lambda page: (
-        not page["results"] or any(str((r.get("from") or r).get("id")) in asked for r in page["results"])
+        not page["results"]
+        or any(not asked.isdisjoint((str((r.get("from") or r).get("id")), *_merged_into(r))) for r in page["results"])
     )
 
 
