@@ -710,6 +710,23 @@ def test_a_deal_without_a_currency_has_the_portal_s_and_its_day_the_portal_s_zon
     assert row["modified_at"] == "2026-03-02T00:00:00.25Z", "of two copies the later one"
 
 
+def test_a_conversion_of_which_only_the_day_is_known_began_with_it_in_the_portal_s_zone(url: str, tmp_path: Path):
+    times = {"createdAt": "2026-02-01T00:00:00Z", "updatedAt": "2026-03-02T00:00:00Z", "archived": False}
+    leads = [
+        {"id": n, **times, "properties": {"hs_lead_status": "NEW", "converted_at": at}}
+        for n, at in (("1", "2026-02-28"), ("2", "2026-02-28T12:00:00.5Z"), ("3", "not a day!"), ("4", None))
+    ]
+    faults(
+        url,
+        properties(url, "contacts", {"converted_at": "date"}),
+        {"kind": "rewrite", "path": "/account-info", "texts": {'"timeZone":"UTC"': '"timeZone":"America/New_York"'}},
+        {"kind": "error_200", "path": "/crm/v3/objects/contacts", "method": "GET", "body": {"results": leads}},
+    )
+    rows = by_id(fetch(url, tmp_path, ask("leads"))[0])
+    told = ["2026-02-28T05:00:00Z", "2026-02-28T12:00:00.5Z", "not a day!", None]
+    assert [rows[n]["converted_at"] for n in "1234"] == told, "what is neither is for staging to refuse"
+
+
 def test_an_association_list_of_several_pages_is_read_to_its_end(url: str, tmp_path: Path):
     kinds = [{"category": "HUBSPOT_DEFINED", "typeId": 3, "label": None}]
     deal = {"from": {"id": min(portal(1).objects["deals"])}}

@@ -317,6 +317,27 @@ def test_of_several_people_an_activity_is_the_lead_s_until_the_conversion(url: s
     assert with_whom(url, tmp_path) == {"1": ("12", "12"), "2": ("13", None), "3": ("11", None)}
 
 
+@pytest.mark.parametrize(("zone", "told"), [("UTC", "110"), ("America/New_York", "111")])
+def test_a_conversion_of_which_only_the_day_is_known_ends_with_that_day(url: str, tmp_path: Path, zone: str, told: str):
+    """Of several calls of one lead; the last one is on that day in New York."""
+    people = [contact("11", "NEW", converted_at="2026-02-28")]
+    calls = [
+        call(str(n), hs_timestamp=at)
+        for n, at in enumerate(("2026-02-27T12:00:00Z", "2026-02-28T23:59:59.999Z", "2026-03-01T04:59:59.999Z"))
+    ]
+    links = calls_with(dict.fromkeys("012", (11,)))
+    faults(
+        url,
+        {"kind": "error_200", "path": "/crm/v3/objects/calls", "body": {"results": calls}},
+        *links,
+        {"kind": "error_200", "path": PEOPLE, "body": {"results": people}},
+        properties(url, "contacts", {"converted_at": "date"}),
+        {"kind": "rewrite", "path": "/account-info", "texts": {'"timeZone":"UTC"': f'"timeZone":"{zone}"'}},
+    )
+    leads = {number: lead for number, (_, lead) in with_whom(url, tmp_path).items()}
+    assert leads == {n: "11" if said == "1" else None for n, said in zip("012", told, strict=True)}
+
+
 def test_who_was_merged_since_the_association_was_read_is_the_one_that_is_left(url: str, tmp_path: Path):
     """That one may be the only answer of a batch."""
     contacts = {i: r.properties for i, r in portal(1).objects["contacts"].items() if is_there("contacts", i)}

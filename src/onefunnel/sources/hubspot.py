@@ -600,6 +600,7 @@ class HubSpot:
             **self._details,
             "probability": PERCENT.format("hs_deal_stage_probability"),
             "closing_day": DAY.format("closedate", zone=self._details["zone"]),
+            "day": DAY.format("hs_timestamp", zone=self._details["zone"]),
         }
 
     def _covered(self, asked: Asked, inbox: Inbox, stream: Stream, read: _Read, prefix: str) -> pa.Table | None:

@@ -29,6 +29,10 @@ PERCENT = "coalesce((try_cast({0} as decimal(18, 8)) * 100)::decimal(18, 6)::var
 DAY = """coalesce(strftime(timezone({zone}, coalesce(
     make_timestamp(try_cast({0} as bigint) * 1000), try_cast({0} as timestamp)) at time zone 'UTC'), '%Y-%m-%d'), {0})"""
 
+# Where the portal has only the day of a moment, it began with that day in the portal's time zone.
+BEGINNING = """coalesce(case when length({0}) = 10 then strftime(
+    timezone('UTC', timezone({{zone}}, try_cast({0} as timestamp))), '%Y-%m-%dT%H:%M:%SZ') end, {0})"""
+
 
 @dataclass(frozen=True)
 class Object:
@@ -99,8 +103,8 @@ RECORDS = {
         CONTACTS,
         "email firstname lastname company country hs_lead_status hubspot_owner_id lead_origin? crm_campaign?"
         " converted_at:time? is_test:yes?",
-        f"email, {NAME}, company, country, hs_lead_status, hubspot_owner_id, lead_origin, crm_campaign, converted_at,"
-        " is_test, id as contact_id, deal_id",
+        f"email, {NAME}, company, country, hs_lead_status, hubspot_owner_id, lead_origin, crm_campaign,"
+        f" {BEGINNING.format('converted_at')} as converted_at, is_test, id as contact_id, deal_id",
         # Its journey is that of the record that is left, and nothing else would leave it out.
         loser="'true' as archived, loser as contact_id",
         only="hs_lead_status <> ''",
@@ -152,12 +156,19 @@ _DISPOSITIONS = {
     "17b47fee-58de-441e-a44c-c6300d46f273": "wrong_number",
 }
 _DISPOSITION = " ".join(f"when '{theirs}' then '{ours}'" for theirs, ours in _DISPOSITIONS.items())
-# One record is the lead and the contact. What is done before the conversion is done for the lead.
+# One record is the lead and the contact. What is done before the conversion is done for the lead; where the portal has only
+# its day, all that is done on that day is.
 _FOR_WHOM = """
     hs_timestamp as occurred_at, hubspot_owner_id, person.id as contact_id, company_id, deal_id, archived,
     case
         when person.lead_status is not null
-            and not coalesce(try_cast(hs_timestamp as timestamp) > try_cast(person.converted_at as timestamp), false)
+            and not coalesce(
+                case
+                    when length(person.converted_at) = 10 then {day} > person.converted_at
+                    else try_cast(hs_timestamp as timestamp) > try_cast(person.converted_at as timestamp)
+                end,
+                false
+            )
             then person.id
     end as lead_id
 """
