@@ -36,7 +36,7 @@ BEGINNING = """coalesce(case when length({0}) = 10 then strftime(
 
 @dataclass(frozen=True)
 class Object:
-    """An object of the CRM: its name in paths, the property with the time of its last change, and its primary company.
+    """An object of the CRM: its name in paths, the properties with the times of its last change and of its making.
 
     Attributes:
         company_type: id of the association type that leads to the primary company ("HubSpot defined association types").
@@ -45,6 +45,7 @@ class Object:
 
     name: str
     modified: str = "hs_lastmodifieddate"
+    created: str = "createdate"
     company_type: int | None = None
     merges: bool = False
 
@@ -179,7 +180,7 @@ _MEETING_SECONDS = (
 # What did not take place has no direction: nobody was reached out to.
 ACTIVITIES = (
     Stream(
-        Object("calls"),
+        Object("calls", created="hs_createdate"),
         "hs_timestamp:time hubspot_owner_id hs_call_direction hs_call_status hs_call_disposition hs_call_duration:number"
         " hs_activity_type?",
         f"""
@@ -192,7 +193,7 @@ ACTIVITIES = (
     ),
     # HubSpot's meetings have no direction. One that was booked on a public page of the meetings tool was begun by the guest.
     Stream(
-        Object("meetings"),
+        Object("meetings", created="hs_createdate"),
         "hs_timestamp:time hubspot_owner_id hs_meeting_outcome hs_meeting_start_time:time hs_meeting_end_time:time"
         " hs_meeting_source:any? hs_activity_type?",
         f"""
@@ -208,7 +209,7 @@ ACTIVITIES = (
     ),
     # What a sequence sends, a machine sends. Who wrote what was forwarded to the CRM is not said.
     Stream(
-        Object("emails"),
+        Object("emails", created="hs_createdate"),
         "hs_timestamp:time hubspot_owner_id hs_email_direction hs_email_status hs_sequence_id:any?",
         f"""
         'email' as activity_type,
