@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_source_hubspot import (
+from hubspot_portal import (
     COMPANY,
-    HTTP,
     WEDNESDAY,
+    First,
     Landed,
     ask,
     by_id,
     faults,
     fetch,
+    first_load,
+    forget,
     journal,
     merged_into,
     moment,
     portal,
     post,
     properties,
+    server,
+    url,
 )
 
 from onefunnel.errors import ConfigError, StepFailed
@@ -42,8 +44,8 @@ from onefunnel.sandbox.servers.hubspot_objects import (
     product_id,
 )
 from onefunnel.sources import hubspot
-from onefunnel.sources.base import Fetched
 
+__all__ = ["first_load", "server", "url"]  # the fixtures
 NAMES = {word: name for name, word in ACTIVITIES.items()}
 TOLD = {
     ("call", "reached"): "connected",
@@ -52,30 +54,6 @@ TOLD = {
     ("meeting", "no answer, try again"): "no_show",
 }
 PEOPLE = "/crm/v3/objects/contacts/batch/read"
-First = Callable[[str], tuple[list[dict[str, Any]], Fetched | None]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serve(make_app(COMPANY, day=1)) as base:
-        yield base
-
-
-@pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(hubspot, "SEARCH_EVERY_SECONDS", 0.0)
-    settings = HTTP.get(f"{server}/_sandbox/settings").json()
-    yield server
-    post(server, "settings", **settings)
-    if HTTP.get(f"{server}/_sandbox/day").json()["day"] != 1:
-        post(server, "day", day=1)
-    HTTP.delete(f"{server}/_sandbox/faults").raise_for_status()
-
-
-@pytest.fixture(scope="module")
-def first_load(server: str, tmp_path_factory: pytest.TempPathFactory) -> First:
-    """What the first load of a stream brings on the first day; each is read once."""
-    return lru_cache(lambda stream: fetch(server, tmp_path_factory.mktemp(stream), ask(stream)))
 
 
 def known(table: str, day: int = 1) -> dict[str, Fields]:
@@ -369,7 +347,7 @@ def test_a_day_later_only_what_changed_is_read_and_all_of_it_is_there(url: str, 
     landed = Landed(url, tmp_path / "daily", "activities")
     landed.fetch(WEDNESDAY)
     post(url, "day", day=4)
-    HTTP.delete(f"{url}/_sandbox/faults").raise_for_status()
+    forget(url)
     brought = landed.fetch(WEDNESDAY + dt.timedelta(days=1))
     assert 0 < len(brought) < 0.1 * len(landed.records)
     assert not [r for r in journal(url) if "archived=false" in r["query"] and "/objects/" in r["path"]]
