@@ -166,6 +166,34 @@ def test_what_is_not_json_is_red_and_says_where(tmp_path: Path, text: str):
         records(tmp_path, pages(tmp_path, '{"records": [{"a": 0}]}', text), Field("a"))
 
 
+NO_NUMBERS = [
+    *("1.2.3", "1..2", "1.", "1.e5", ".5", "-.5", "-.5e3", "01.5", "-00.5", "01e5", "1e", "1e+", "1.5e", "1e5e5", "1e5.5", "1.5e5.5"),
+    *("--1.5", "+1.5", "1-1.5", "1.5-1", "1.5+", "e1.5", "1.5.", "-1e--5", "01", "--1", "+1", "1-2", "1+", "-", "0x1.5", "1.5x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+def test_a_number_that_is_none_is_red(tmp_path: Path, number: str):
+    text = f'{{"records": [{{"a": 0.5}}, {{"a": [-1.5E+7,{number}], "b": 0}}]}}'
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)
+    with pytest.raises(StepFailed, match="source crm, stream deals"):
+        records(tmp_path, pages(tmp_path, text), Field("a"))
+
+
+@given(st.text(st.sampled_from("0123456789.eE+-"), min_size=1, max_size=9), st.sampled_from([None, 1, 7]))
+def test_a_real_becomes_its_own_text_or_is_none(number: str, block_bytes: int | None):
+    """Where a number is no integer, a page is refused when JSON refuses it, or else by who reads the line."""
+    text = f'{{"results": [{{"a": {number}, "b": -0.5}}, {{"a": [1.50,{number}]}}]}}'
+    try:
+        expected = json.loads(text, parse_float=str)["results"]
+    except ValueError:
+        with pytest.raises((StepFailed, ValueError)):
+            lines_of(text, "$.results[*]", block_bytes)
+    else:
+        assert lines_of(text, "$.results[*]", block_bytes) == expected
+
+
 def test_a_page_may_be_larger_than_what_is_held_in_memory(tmp_path: Path):
     record = json.dumps({"id": "0" * 9, "amount": 12.5, "text": "x" * 900})
     page = tmp_path / "page.json"

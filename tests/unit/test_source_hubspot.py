@@ -3,168 +3,50 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from hubspot_portal import (
+    CELLS,
+    COMPANY,
+    WEDNESDAY,
+    First,
+    Landed,
+    ask,
+    by_id,
+    declared_streams,
+    faults,
+    fetch,
+    first_load,
+    forget,
+    get,
+    given,
+    journal,
+    merged_into,
+    moment,
+    portal,
+    post,
+    properties,
+    server,
+    url,
+)
 
 from onefunnel.errors import ConfigError, StepFailed
 from onefunnel.fetch import cell_of
 from onefunnel.sandbox.business.identity import survivor
-from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import serve
-from onefunnel.sandbox.servers.crm_records import CrmState, field_changes
-from onefunnel.sandbox.servers.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, connection, make_app
-from onefunnel.sandbox.servers.hubspot_objects import STAGES, Portal, company_id, contact_id, deal_id, owner_id
-from onefunnel.settings import load_settings
+from onefunnel.sandbox.servers.crm_records import field_changes
+from onefunnel.sandbox.servers.hubspot import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, make_app
+from onefunnel.sandbox.servers.hubspot_objects import STAGES, company_id, contact_id, deal_id, owner_id
 from onefunnel.sources import http, hubspot, hubspot_touches
-from onefunnel.sources.base import Asked, Fetched
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.connections import connection as connection_of
-from onefunnel.sources.inbox import RECORDS, Inbox, fetched
+from onefunnel.sources.inbox import Inbox
 
-COMPANY = Company(seed=3, scale=0.15, business=True)
-HTTP = httpx.Client()  # the hand that steers the server
-WEDNESDAY = dt.datetime(2026, 4, 1, 6, tzinfo=dt.UTC)
-CELLS = {
-    "users": {"user_id": "id"},
-    "accounts": {"account_id": "id"},
-    "contacts": {"contact_id": "id"},
-    "leads": {"lead_id": "id"},
-    "lead_changes": {"change_id": "change_id"},
-    "opportunities": {"opportunity_id": "id"},
-    "opportunity_changes": {"change_id": "change_id"},
-    "opportunity_contacts": {"opportunity_id": "deal_id", "contact_id": "contact_id"},
-    "opportunity_lines": {"line_id": "id"},
-    "products": {"product_id": "id"},
-    "activities": {"activity_id": "id"},
-}
+__all__ = ["first_load", "server", "url"]  # the fixtures
 DEALS = "/crm/v3/objects/deals"
-ROOT = Path(__file__).parents[2]
-First = Callable[[str], tuple[list[dict[str, Any]], Fetched | None]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serve(make_app(COMPANY, day=1)) as base:
-        yield base
-
-
-@pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(hubspot, "SEARCH_EVERY_SECONDS", 0.0)
-    settings = HTTP.get(f"{server}/_sandbox/settings").json()
-    yield server
-    post(server, "settings", **settings)
-    if HTTP.get(f"{server}/_sandbox/day").json()["day"] != 1:
-        post(server, "day", day=1)
-    HTTP.delete(f"{server}/_sandbox/faults").raise_for_status()
-
-
-@lru_cache
-def portal(day: int) -> Portal:
-    """The truth at the end of a day."""
-    return Portal(CrmState(COMPANY, day))
-
-
-def post(url: str, what: str, /, **order: Any) -> None:
-    HTTP.post(f"{url}/_sandbox/{what}", json=order).raise_for_status()
-
-
-def faults(url: str, *script: dict[str, Any]) -> None:
-    post(url, "faults", faults=[*script])
-
-
-def journal(url: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = HTTP.get(f"{url}/_sandbox/faults").json()["requests"]
-    return found
-
-
-def given(url: str, extra: dict[str, str] | None = None, **said: str) -> Connection:
-    """The connection as a step gets it: in the environment, as Airflow writes it."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW_CONN_PORTAL", json.dumps({**connection(url), **said, "extra": extra or {}}))
-        return connection_of("portal")
-
-
-def ask(stream: str, as_of: dt.datetime = WEDNESDAY, last: dt.datetime | None = None, **more: Any) -> Asked:
-    given = {"before": {}, "since": dt.date(2020, 1, 1), "accounts": (), "dates": None, "known": None}
-    return Asked("crm", stream, "portal", as_of, last, **{**given, **more})
-
-
-def fetch(
-    url: str, folder: Path, asked: Asked, extra: dict[str, str] | None = None
-) -> tuple[list[dict[str, Any]], Fetched | None]:
-    """The records of a delivery, and what stands beside them; None: there was no news."""
-    connector = hubspot.connect("source crm", given(url, extra), ())
-    connector.fetch(asked, Inbox(folder, asked, CELLS[asked.stream]))
-    connector.close()
-    found = [*(folder / asked.stream).glob(f"*{RECORDS}")]
-    return (pq.read_table(found[0]).to_pylist(), fetched(found[0])) if found else ([], None)
-
-
-@dataclass
-class Landed:
-    """What a stream's deliveries have left, as the landing keeps it: by cell, the records of the last load that covers it."""
-
-    url: str
-    folder: Path
-    stream: str
-    records: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
-    hashes: dict[tuple[str, ...], str] = field(default_factory=dict)
-    last: dt.datetime | None = None
-    before: dict[str, Any] = field(default_factory=dict)
-
-    def fetch(self, as_of: dt.datetime, **more: Any) -> list[dict[str, Any]]:
-        """One fetch; returns what it brought."""
-        names = [*CELLS[self.stream]]
-        known = None
-        if self.hashes:
-            rows = [{**dict(zip(names, c, strict=True)), "content_hash": h} for c, h in self.hashes.items()]
-            known = pa.Table.from_pylist(rows)
-        asked = ask(self.stream, as_of, self.last, before=self.before, known=known, **more)
-        rows, beside = fetch(self.url, self.folder, asked)
-        if beside is None:
-            return []
-        for cell in beside.cells.to_pylist():
-            key = tuple(cell[name] for name in names)
-            self.hashes[key] = cell["content_hash"]
-            self.records.pop(key, None)
-        for row in rows:
-            key = tuple(row[name] for name in CELLS[self.stream].values())
-            assert key not in self.records, "twice"
-            self.records[key] = row
-        self.last, self.before = as_of, beside.about
-        return rows
-
-    @property
-    def all(self) -> list[dict[str, Any]]:
-        """The records in the order of their cells."""
-        return [self.records[key] for key in sorted(self.records)]
-
-
-@pytest.fixture(scope="module")
-def first_load(server: str, tmp_path_factory: pytest.TempPathFactory) -> First:
-    """What the first load of a stream brings on the first day; each is read once."""
-    return lru_cache(lambda stream: fetch(server, tmp_path_factory.mktemp(stream), ask(stream)))
-
-
-def by_id(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    found = {row["id"]: row for row in rows}
-    assert len(found) == len(rows)
-    return found
-
-
-def moment(second: Any) -> str | None:
-    return f"{dt.datetime.fromtimestamp(second, dt.UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(second, int) else None
+CRM = {*CELLS} - {*hubspot_touches.STREAMS}
 
 
 def money(micro: Any) -> float | None:
@@ -176,14 +58,9 @@ def money(micro: Any) -> float | None:
 
 def test_what_is_declared_is_what_is_delivered(first_load: First, tmp_path: Path):
     """No column of a declaration is missing in the records, none is undeclared, and the cells are those of the declaration."""
-    (tmp_path / "pipeline.yml").write_text(
-        "{version: 1, company: Test, schedule: null, as_of: now, reporting: {currency: EUR, time_zone: UTC},"
-        " retention: {versions: 2, min_age_minutes: 60}, sources: {hub: {connector: hubspot, since: 2024-01-01, owner: sales}}}",
-        encoding="utf-8",
-    )
-    streams = load_settings(tmp_path / "pipeline.yml", ROOT / "dbt_project").sources["hub"].streams
-    assert set(streams) == {*CELLS, *hubspot_touches.STREAMS}, "the latter are in test_source_hubspot_touches.py"
-    for name in CELLS:
+    streams = declared_streams(tmp_path)
+    assert set(streams) == {*CELLS}
+    for name in CRM:  # the others are in test_source_hubspot_touches.py
         stream = streams[name]
         assert cell_of(stream) == CELLS[name]
         rows, _ = first_load(name)
@@ -393,7 +270,7 @@ def test_every_change_arrives(first_load: First, stream: str):
 # --- later loads -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stream", sorted({*CELLS} - {"leads", "opportunities"}))  # these are in the conformance suite
+@pytest.mark.parametrize("stream", sorted(CRM - {"leads", "opportunities"}))  # these are in the conformance suite
 def test_three_days_of_changes_are_a_full_load_of_the_third(url: str, tmp_path: Path, stream: str):
     post(url, "settings", page_size=40, search_window=10)
     landed = Landed(url, tmp_path / "daily", stream)
@@ -401,7 +278,7 @@ def test_three_days_of_changes_are_a_full_load_of_the_third(url: str, tmp_path: 
         post(url, "day", day=day)
         landed.fetch(WEDNESDAY + dt.timedelta(days=day - 1))
         if day == 1:
-            HTTP.delete(f"{url}/_sandbox/faults").raise_for_status()
+            forget(url)
     listed = [r for r in journal(url) if r["path"].startswith("/crm/v3/objects/") and "archived=false" in r["query"]]
     assert not listed or stream == "opportunity_contacts"
     post(url, "settings", page_size=200, search_window=10_000)
@@ -463,8 +340,7 @@ def test_a_record_that_a_list_lacks_is_looked_up_before_it_is_closed(url: str, t
     landed = Landed(url, tmp_path, "accounts")
     landed.fetch(WEDNESDAY)
     there = {key for key, row in landed.records.items() if not row["merged_into_id"]}
-    headers = {"Authorization": f"Bearer {connection(url)['password']}"}
-    first = HTTP.get(f"{url}/crm/v3/objects/companies?limit=100&archived=false", headers=headers).json()["results"]
+    first = get(url, "/crm/v3/objects/companies", limit="100", archived="false").json()["results"]
     short = {"kind": "error_200", "path": "/crm/v3/objects/companies", "method": "GET", "body": {"results": first[10:]}}
     faults(url, short)
     landed.fetch(WEDNESDAY + dt.timedelta(days=7))
@@ -506,12 +382,41 @@ def test_what_the_search_does_not_find_yet_comes_later(url: str, tmp_path: Path)
     assert landed.all == whole.all
 
 
+@pytest.mark.parametrize(
+    ("stream", "objects"), [("leads", ["contacts"]), ("activities", ["calls", "meetings", "emails"])]
+)
+def test_what_is_counted_is_what_there_was_when_the_fetch_began(
+    url: str, tmp_path: Path, stream: str, objects: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Records come while others are read: neither a list nor a search brings those that the count leaves out."""
+    landed, counts = Landed(url, tmp_path, stream), []
+    for day, left_out, hours in ((1, 48, 0), (4, 48, 24), (4, 0, 25)):  # a list, and two searches
+        post(url, "day", day=day)
+        monkeypatch.setattr(hubspot, "NOT_YET_FOUND", dt.timedelta(hours=left_out))
+        landed.fetch(WEDNESDAY + dt.timedelta(hours=hours))
+        there = [row for row in landed.all if row["archived"] == "false" and not row.get("merged_into_id")]
+        assert landed.counted == len(there)
+        counts.append(landed.counted)
+        until = round((COMPANY.as_of(day) - dt.timedelta(hours=left_out)).timestamp())
+        known = [r for name in objects for r in portal(day).objects[name].values() if not r.archived]
+        expected = {r.record_id for r in known if r.created_at <= until and r.properties.get("hs_lead_status", True)}
+        assert {str(row["id"]).rpartition("-")[2] for row in there} == expected
+    assert counts[0] < counts[1] < counts[2]
+
+
+def test_a_record_whose_time_of_making_lies_ahead_is_delivered(url: str, tmp_path: Path):
+    key, deal = next((k, r) for k, r in portal(1).objects["deals"].items() if not r.archived)
+    texts = {f'"createdate":"{deal.properties["createdate"]}"': '"createdate":"2099-01-01T00:00:00Z"'}
+    faults(url, {"kind": "rewrite", "path": DEALS, "method": "GET", "times": None, "texts": texts})
+    assert key in {row["id"] for row in fetch(url, tmp_path, ask("opportunities"))[0]}
+
+
 def test_the_searches_keep_their_distance(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hubspot, "SEARCH_EVERY_SECONDS", 0.05)
     landed = Landed(url, tmp_path, "accounts")
     landed.fetch(WEDNESDAY)
     post(url, "settings", page_size=5)
-    HTTP.delete(f"{url}/_sandbox/faults")
+    forget(url)
     landed.before["cursor"] = 1
     landed.fetch(WEDNESDAY + dt.timedelta(hours=1))
     times = [r["at"] for r in journal(url) if r["path"].endswith("companies/search")]
@@ -594,6 +499,27 @@ def test_a_deal_that_was_merged_between_search_and_read_has_the_history_of_the_o
     }
 
 
+def test_a_lead_that_was_merged_between_search_and_read_may_be_alone_in_its_batch(url: str, tmp_path: Path):
+    """Nothing else in the answer was asked for: the record that is left names the one that was."""
+    landed = Landed(url, tmp_path, "lead_changes")
+    landed.fetch(WEDNESDAY)
+    before = dict(landed.records)
+    one = next(row["id"] for row in landed.all if portal(1).objects["contacts"][row["id"]].archived is False)
+    times = {"createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-31T23:00:00Z"}
+    found = {"total": 1, "results": [{"id": one, **times, "archived": False, "properties": {}}]}
+    path = "/crm/v3/objects/contacts"
+    faults(
+        url,
+        {"kind": "error_200", "path": f"{path}/search", "body": found},
+        {"kind": "rewrite", "path": f"{path}/batch/read", "texts": merged_into("99", one)},
+    )
+    rows = landed.fetch(WEDNESDAY + dt.timedelta(hours=1))
+    names = ("field", "old_value", "new_value", "changed_at", "changed_by")
+    same = sorted((tuple(row[name] for name in names) for row in before.values() if row["id"] == one), key=str)
+    assert sorted((tuple(row[name] for name in names) for row in rows), key=str) == same != []
+    assert {row["id"] for row in rows} == {"99"} and before.items() <= landed.records.items()
+
+
 def test_who_has_no_lead_status_any_more_is_no_lead(url: str, tmp_path: Path):
     landed = Landed(url, tmp_path, "leads")
     landed.fetch(WEDNESDAY)
@@ -619,15 +545,6 @@ def test_a_missing_scope_is_named(url: str, tmp_path: Path):
     post(url, "settings", forbidden=["owners"])
     with pytest.raises(ConfigError, match=r"crm\.objects\.owners\.read"):
         fetch(url, tmp_path, ask("users"))
-
-
-def properties(url: str, of: str, change: dict[str, str | None]) -> dict[str, Any]:
-    """The answer with the properties of an object, some of them of another type or not there."""
-    headers = {"Authorization": f"Bearer {connection(url)['password']}"}
-    found = HTTP.get(f"{url}/crm/v3/properties/{of}", headers=headers).json()["results"]
-    left = [{**p, "type": change.get(p["name"], p["type"])} for p in found]
-    body = {"results": [p for p in left if p["type"]]}
-    return {"kind": "error_200", "path": f"/crm/v3/properties/{of}", "times": None, "body": body}
 
 
 def test_a_property_that_is_missing_or_of_another_type_stops_the_run(url: str, tmp_path: Path):
@@ -681,6 +598,23 @@ def test_a_deal_without_a_currency_has_the_portal_s_and_its_day_the_portal_s_zon
     (row,) = [row for row in rows if row["id"] == "1"]
     assert (row["deal_currency_code"], row["amount"], row["closing_day"]) == ("CHF", "0.1", "2026-03-31")
     assert row["modified_at"] == "2026-03-02T00:00:00.25Z", "of two copies the later one"
+
+
+def test_a_conversion_of_which_only_the_day_is_known_began_with_it_in_the_portal_s_zone(url: str, tmp_path: Path):
+    times = {"createdAt": "2026-02-01T00:00:00Z", "updatedAt": "2026-03-02T00:00:00Z", "archived": False}
+    leads = [
+        {"id": n, **times, "properties": {"hs_lead_status": "NEW", "converted_at": at}}
+        for n, at in (("1", "2026-02-28"), ("2", "2026-02-28T12:00:00.5Z"), ("3", "not a day!"), ("4", None))
+    ]
+    faults(
+        url,
+        properties(url, "contacts", {"converted_at": "date"}),
+        {"kind": "rewrite", "path": "/account-info", "texts": {'"timeZone":"UTC"': '"timeZone":"America/New_York"'}},
+        {"kind": "error_200", "path": "/crm/v3/objects/contacts", "method": "GET", "body": {"results": leads}},
+    )
+    rows = by_id(fetch(url, tmp_path, ask("leads"))[0])
+    told = ["2026-02-28T05:00:00Z", "2026-02-28T12:00:00.5Z", "not a day!", None]
+    assert [rows[n]["converted_at"] for n in "1234"] == told, "what is neither is for staging to refuse"
 
 
 def test_an_association_list_of_several_pages_is_read_to_its_end(url: str, tmp_path: Path):

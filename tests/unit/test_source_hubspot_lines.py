@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_source_hubspot import (
+from hubspot_portal import (
     COMPANY,
-    HTTP,
     WEDNESDAY,
+    First,
     Landed,
     ask,
     by_id,
     faults,
     fetch,
+    first_load,
+    forget,
     journal,
+    merged_into,
     moment,
     portal,
     post,
     properties,
+    server,
+    url,
 )
 
 from onefunnel.errors import ConfigError, StepFailed
@@ -41,8 +44,8 @@ from onefunnel.sandbox.servers.hubspot_objects import (
     product_id,
 )
 from onefunnel.sources import hubspot
-from onefunnel.sources.base import Fetched
 
+__all__ = ["first_load", "server", "url"]  # the fixtures
 NAMES = {word: name for name, word in ACTIVITIES.items()}
 TOLD = {
     ("call", "reached"): "connected",
@@ -50,30 +53,7 @@ TOLD = {
     ("meeting", "reached"): "completed",
     ("meeting", "no answer, try again"): "no_show",
 }
-First = Callable[[str], tuple[list[dict[str, Any]], Fetched | None]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serve(make_app(COMPANY, day=1)) as base:
-        yield base
-
-
-@pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(hubspot, "SEARCH_EVERY_SECONDS", 0.0)
-    settings = HTTP.get(f"{server}/_sandbox/settings").json()
-    yield server
-    post(server, "settings", **settings)
-    if HTTP.get(f"{server}/_sandbox/day").json()["day"] != 1:
-        post(server, "day", day=1)
-    HTTP.delete(f"{server}/_sandbox/faults").raise_for_status()
-
-
-@pytest.fixture(scope="module")
-def first_load(server: str, tmp_path_factory: pytest.TempPathFactory) -> First:
-    """What the first load of a stream brings on the first day; each is read once."""
-    return lru_cache(lambda stream: fetch(server, tmp_path_factory.mktemp(stream), ask(stream)))
+PEOPLE = "/crm/v3/objects/contacts/batch/read"
 
 
 def known(table: str, day: int = 1) -> dict[str, Fields]:
@@ -281,34 +261,83 @@ def test_what_did_not_take_place_reached_out_to_nobody(url: str, tmp_path: Path)
     assert {row["occurred_at"] for row in rows.values()} == {"2026-03-01T08:00:00.250Z"}
 
 
-def test_of_several_people_an_activity_is_the_lead_s_until_the_conversion(url: str, tmp_path: Path):
-    contacts = [
-        {"id": number, "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z", "archived": False}
-        | {"properties": {"hs_lead_status": status, "converted_at": converted}}
-        for number, status, converted in (
-            ("11", None, None),
-            ("12", "NEW", None),
-            ("13", "NEW", "2026-02-28T00:00:00Z"),
-        )
-    ]
+def contact(number: str, status: str | None, updated: str = "2026-01-01T00:00:00Z", **said: str) -> dict[str, Any]:
+    times = {"createdAt": "2026-01-01T00:00:00Z", "updatedAt": updated, "archived": False}
+    return {"id": number, **times, "properties": {"hs_lead_status": status, **said}}
+
+
+def calls_with(people: dict[str, tuple[int, ...]]) -> list[dict[str, Any]]:
+    """Faults: the portal's activities are these calls, with these contacts."""
     kinds = [{"category": "HUBSPOT_DEFINED", "typeId": 194, "label": None}]
     links = [
         {"from": {"id": n}, "to": [{"toObjectId": to, "associationTypes": kinds} for to in found]}
-        for n, found in (("1", (11, 12)), ("2", (13, 11)), ("3", (11,)))
+        for n, found in people.items()
     ]
-    for name in ("meetings", "emails"):
-        faults(url, {"kind": "error_200", "path": f"/crm/v3/objects/{name}", "method": "GET", "body": {"results": []}})
     bodies = {
         "/crm/v3/objects/meetings": [],
         "/crm/v3/objects/emails": [],
-        "/crm/v3/objects/calls": [call(n) for n in "123"],
+        "/crm/v3/objects/calls": [call(n) for n in people],
         "/crm/v4/associations/calls/contacts/batch/read": links,
-        "/crm/v3/objects/contacts/batch/read": contacts,
     }
-    faults(url, *({"kind": "error_200", "path": path, "body": {"results": body}} for path, body in bodies.items()))
-    rows = by_id(fetch(url, tmp_path, ask("activities"))[0])
-    told = {i.removeprefix("calls-"): (row["contact_id"], row["lead_id"]) for i, row in rows.items()}
-    assert told == {"1": ("12", "12"), "2": ("13", None), "3": ("11", None)}
+    return [{"kind": "error_200", "path": path, "body": {"results": body}} for path, body in bodies.items()]
+
+
+def with_whom(url: str, folder: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Contact and lead of each call."""
+    rows = by_id(fetch(url, folder, ask("activities"))[0])
+    return {i.removeprefix("calls-"): (row["contact_id"], row["lead_id"]) for i, row in rows.items()}
+
+
+def test_of_several_people_an_activity_is_the_lead_s_until_the_conversion(url: str, tmp_path: Path):
+    contacts = [contact("11", None), contact("12", "NEW"), contact("13", "NEW", converted_at="2026-02-28T00:00:00Z")]
+    people = {"kind": "error_200", "path": PEOPLE, "body": {"results": contacts}}
+    faults(url, *calls_with({"1": (11, 12), "2": (13, 11), "3": (11,)}), people)
+    assert with_whom(url, tmp_path) == {"1": ("12", "12"), "2": ("13", None), "3": ("11", None)}
+
+
+@pytest.mark.parametrize(("zone", "told"), [("UTC", "110"), ("America/New_York", "111")])
+def test_a_conversion_of_which_only_the_day_is_known_ends_with_that_day(url: str, tmp_path: Path, zone: str, told: str):
+    """Of several calls of one lead; the last one is on that day in New York."""
+    people = [contact("11", "NEW", converted_at="2026-02-28")]
+    calls = [
+        call(str(n), hs_timestamp=at)
+        for n, at in enumerate(("2026-02-27T12:00:00Z", "2026-02-28T23:59:59.999Z", "2026-03-01T04:59:59.999Z"))
+    ]
+    links = calls_with(dict.fromkeys("012", (11,)))
+    faults(
+        url,
+        {"kind": "error_200", "path": "/crm/v3/objects/calls", "body": {"results": calls}},
+        *links,
+        {"kind": "error_200", "path": PEOPLE, "body": {"results": people}},
+        properties(url, "contacts", {"converted_at": "date"}),
+        {"kind": "rewrite", "path": "/account-info", "texts": {'"timeZone":"UTC"': f'"timeZone":"{zone}"'}},
+    )
+    leads = {number: lead for number, (_, lead) in with_whom(url, tmp_path).items()}
+    assert leads == {n: "11" if said == "1" else None for n, said in zip("012", told, strict=True)}
+
+
+def test_who_was_merged_since_the_association_was_read_is_the_one_that_is_left(url: str, tmp_path: Path):
+    """That one may be the only answer of a batch."""
+    contacts = {i: r.properties for i, r in portal(1).objects["contacts"].items() if is_there("contacts", i)}
+    lead = next(i for i, said in contacts.items() if said["hs_lead_status"] and not said["converted_at"])
+    merged = {"kind": "rewrite", "path": PEOPLE, "texts": merged_into("99", lead)}
+    faults(url, *calls_with({"1": (int(lead),)}), merged)
+    assert with_whom(url, tmp_path) == {"1": ("99", "99")}
+
+
+def test_who_was_merged_between_two_batches_is_nobody_beside_the_one_that_is_left(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hubspot, "LIST_PAGE", 1)
+    gone = contact("11", "OPEN", updated="2026-01-01T00:00:00Z")
+    left = contact("12", "NEW", updated="2026-02-01T00:00:00Z", hs_merged_object_ids="10;11")
+    faults(
+        url,
+        *calls_with({"1": (11,), "2": (12,), "3": (11, 12)}),
+        {"kind": "error_200", "path": PEOPLE, "body": {"results": [gone]}},
+        {"kind": "error_200", "path": PEOPLE, "start": 2, "body": {"results": [left]}},
+    )
+    assert with_whom(url, tmp_path) == dict.fromkeys("123", ("12", "12"))
 
 
 # --- later loads -------------------------------------------------------------------------------------------------
@@ -318,7 +347,7 @@ def test_a_day_later_only_what_changed_is_read_and_all_of_it_is_there(url: str, 
     landed = Landed(url, tmp_path / "daily", "activities")
     landed.fetch(WEDNESDAY)
     post(url, "day", day=4)
-    HTTP.delete(f"{url}/_sandbox/faults").raise_for_status()
+    forget(url)
     brought = landed.fetch(WEDNESDAY + dt.timedelta(days=1))
     assert 0 < len(brought) < 0.1 * len(landed.records)
     assert not [r for r in journal(url) if "archived=false" in r["query"] and "/objects/" in r["path"]]

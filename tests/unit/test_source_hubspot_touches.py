@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from hubspot_portal import (
+    CELLS,
+    COMPANY,
+    HTTP,
+    SINCE,
+    Landed,
+    Row,
+    ask,
+    by_id,
+    declared_streams,
+    faults,
+    fetch,
+    forget,
+    get,
+    journal,
+    portal,
+    post,
+    server,
+    url,
+)
 
 from onefunnel.errors import ConfigError, StepFailed
 from onefunnel.fetch import cell_of
 from onefunnel.sandbox.business.log import Touch
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import serve
-from onefunnel.sandbox.servers.crm_records import CrmState
-from onefunnel.sandbox.servers.hubspot import connection, make_app
-from onefunnel.sandbox.servers.hubspot_objects import Portal
+from onefunnel.sandbox.servers.hubspot import make_app
 from onefunnel.sandbox.servers.hubspot_touches import (
     email_event_id,
     marketing_event_id,
@@ -32,109 +43,26 @@ from onefunnel.sandbox.servers.hubspot_touches import (
     recipient,
     touches,
 )
-from onefunnel.settings import Stream, load_settings
-from onefunnel.sources import hubspot, hubspot_touches
-from onefunnel.sources.base import Asked, Fetched
-from onefunnel.sources.connections import connection as connection_of
-from onefunnel.sources.inbox import RECORDS, Inbox, fetched
+from onefunnel.sources import hubspot_touches
+from onefunnel.sources.inbox import RECORDS
 
-COMPANY = Company(seed=3, scale=0.15, business=True)
-HTTP = httpx.Client()
-SINCE = dt.date(2024, 4, 1)
-CELL = {"touch_id": "touch_id"}
+__all__ = ["server", "url"]  # the fixtures
 EVENTS = "/email/public/v1/events"
 MARKETING = "/marketing/v3/marketing-events"
 PARTICIPANTS = f"{MARKETING}/participations/"
-ROOT = Path(__file__).parents[2]
-Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serve(make_app(COMPANY, day=1)) as base:
-        yield base
-
-
-@pytest.fixture
-def url(server: str) -> Iterator[str]:
-    settings = HTTP.get(f"{server}/_sandbox/settings").json()
-    yield server
-    post(server, "settings", **settings)
-    post(server, "day", day=1)
-    post(server, "hold_back")
-    HTTP.delete(f"{server}/_sandbox/faults").raise_for_status()
-
-
-def post(url: str, what: str, /, **order: Any) -> None:
-    HTTP.post(f"{url}/_sandbox/{what}", json=order).raise_for_status()
-
-
-def faults(url: str, *script: Row) -> None:
-    post(url, "faults", faults=[*script])
 
 
 def queries(url: str, path: str = EVENTS) -> list[dict[str, str]]:
     """What was asked for below a path since the journal was cleared."""
-    found = HTTP.get(f"{url}/_sandbox/faults").json()["requests"]
     return [
         {name: values[0] for name, values in parse_qs(r["query"]).items()} | {"path": r["path"]}
-        for r in found
+        for r in journal(url)
         if r["path"].startswith(path)
     ]
 
 
-@lru_cache
-def portal(day: int, company: Company = COMPANY) -> Portal:
-    return Portal(CrmState(company, day))
-
-
-def ask(stream: str, as_of: dt.datetime | None = None, **more: Any) -> Asked:
-    given = {"last": None, "before": {}, "since": SINCE, "accounts": (), "dates": None, "known": None, **more}
-    return Asked("crm", stream, "portal", as_of or COMPANY.as_of(1), **given)
-
-
-def fetch(url: str, folder: Path, asked: Asked, **extra: str) -> tuple[list[Row], Fetched | None]:
-    """The records of a delivery, and what stands beside them; None: there was no news."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW_CONN_PORTAL", json.dumps({**connection(url), "extra": extra}))
-        connector = hubspot.connect("source crm", connection_of("portal"), ())
-    connector.fetch(asked, Inbox(folder, asked, CELL))
-    connector.close()
-    found = [*(folder / asked.stream).glob(f"*{RECORDS}")]
-    return (pq.read_table(found[0]).to_pylist(), fetched(found[0])) if found else ([], None)
-
-
-@dataclass
-class Landed:
-    """A stream's deliveries, as the landing keeps them."""
-
-    url: str
-    folder: Path
-    stream: str
-    records: dict[str, Row] = field(default_factory=dict)
-    hashes: dict[str, str] = field(default_factory=dict)
-    last: dt.datetime | None = None
-    before: Row = field(default_factory=dict)
-
-    def fetch(self, as_of: dt.datetime, **more: Any) -> list[Row]:
-        """One fetch; returns what it brought."""
-        HTTP.delete(f"{self.url}/_sandbox/faults").raise_for_status()
-        known = [{"touch_id": c, "content_hash": h} for c, h in self.hashes.items()]
-        told = {"known": pa.Table.from_pylist(known) if known else None, "before": self.before, **more}
-        rows, beside = fetch(self.url, self.folder, ask(self.stream, as_of, last=self.last, **told))
-        if beside is None:
-            return []
-        self.hashes |= {cell["touch_id"]: cell["content_hash"] for cell in beside.cells.to_pylist()}
-        self.records |= by_id(rows)
-        if not more.get("dates"):
-            self.last, self.before = as_of, beside.about
-        return rows
-
-
-def by_id(rows: list[Row]) -> dict[str, Row]:
-    found = {row["touch_id"]: row for row in rows}
-    assert len(found) == len(rows), "twice"
-    return found
+def by_touch(rows: list[Row]) -> dict[str, Row]:
+    return by_id(rows, "touch_id")
 
 
 def moment(at_ms: int) -> str:
@@ -163,7 +91,7 @@ def expected_mails(day: int) -> dict[str, tuple[Any, ...]]:
 
 def mails(rows: list[Row]) -> dict[str, tuple[Any, ...]]:
     names = ("occurred_at", "kind", "recipient", "email_campaign_id", "is_filtered")
-    return {key: tuple(row[name] for name in names) for key, row in by_id(rows).items()}
+    return {key: tuple(row[name] for name in names) for key, row in by_touch(rows).items()}
 
 
 def expected_states(day: int, company: Company = COMPANY) -> dict[str, tuple[Any, ...]]:
@@ -192,18 +120,7 @@ def expected_states(day: int, company: Company = COMPANY) -> dict[str, tuple[Any
 
 def states(rows: list[Row]) -> dict[str, tuple[Any, ...]]:
     names = ("occurred_at", "state", "contact_id", "event_id", "external_event_id")
-    return {key: tuple(row[name] for name in names) for key, row in by_id(rows).items()}
-
-
-def declared_streams(folder: Path, said: str = "{}") -> dict[str, Stream]:
-    """What an installation declares that says more about the events."""
-    (folder / "pipeline.yml").write_text(
-        "{version: 1, company: Test, schedule: null, as_of: now, reporting: {currency: EUR, time_zone: UTC},"
-        " retention: {versions: 2, min_age_minutes: 60}, sources: {hub: {connector: hubspot, since: 2024-04-01, owner: sales,"
-        f" without: [], streams: {{event_touches: {said}}}}}}}}}",
-        encoding="utf-8",
-    )
-    return load_settings(folder / "pipeline.yml", ROOT / "dbt_project").sources["hub"].streams
+    return {key: tuple(row[name] for name in names) for key, row in by_touch(rows).items()}
 
 
 # --- the first load ----------------------------------------------------------------------------------------------
@@ -215,7 +132,7 @@ def test_what_is_declared_is_what_is_delivered(url: str, tmp_path: Path):
     for name in hubspot_touches.STREAMS:
         rows, _ = fetch(url, tmp_path, ask(name))
         declared = streams[name]
-        assert cell_of(declared) == CELL
+        assert cell_of(declared) == CELLS[name]
         assert set(rows[0]) == {column.from_ for column in declared.columns.values()} | set(declared.ignore)
         type_ = declared.columns["touch_type"]
         assert {row[str(type_.from_)] for row in rows} <= set(type_.map or {})
@@ -267,7 +184,7 @@ def test_tiny_pages_are_read_to_their_end(url: str, tmp_path: Path, stream: str)
     whole, _ = fetch(url, tmp_path, ask(stream))
     post(url, "settings", page_size=2)
     again, _ = fetch(url, tmp_path, ask(stream))
-    assert by_id(again) == by_id(whole)
+    assert by_touch(again) == by_touch(whole)
 
 
 # --- the next loads ----------------------------------------------------------------------------------------------
@@ -278,12 +195,13 @@ def test_the_second_fetch_takes_what_is_new(url: str, tmp_path: Path):
     landed.fetch(COMPANY.as_of(1))
     later = next(day for day in range(2, 40) if len(expected_mails(day)) > len(expected_mails(1)) + 3)
     post(url, "day", day=later)
+    forget(url)
     news = mails(landed.fetch(COMPANY.as_of(later)))
     assert news == {k: v for k, v in expected_mails(later).items() if k not in expected_mails(1)}
     oldest = min(int(q["startTimestamp"]) for q in queries(url))
     assert oldest >= (COMPANY.as_of(1) - dt.timedelta(days=31)).timestamp() * 1_000, "not everything once more"
     assert landed.fetch(COMPANY.as_of(later)) == []
-    assert mails([*landed.records.values()]) == expected_mails(later)
+    assert mails(landed.all) == expected_mails(later)
 
 
 def test_a_late_event_is_found_within_the_overlap(url: str, tmp_path: Path):
@@ -292,7 +210,7 @@ def test_a_late_event_is_found_within_the_overlap(url: str, tmp_path: Path):
     as_of = dt.datetime.fromtimestamp(newest.at_ms / 1_000, dt.UTC) + dt.timedelta(hours=1)
     post(url, "hold_back", ids=[email_event_id(newest.touch_id)])
     landed.fetch(as_of)
-    assert mail_id(newest) not in landed.records
+    assert (mail_id(newest),) not in landed.records
     post(url, "hold_back")
     (row,) = landed.fetch(as_of + dt.timedelta(hours=20))
     assert row["touch_id"] == mail_id(newest)
@@ -300,7 +218,7 @@ def test_a_late_event_is_found_within_the_overlap(url: str, tmp_path: Path):
 
 def test_the_first_run_of_a_week_and_of_a_month_reads_further_back(url: str, tmp_path: Path):
     def oldest(as_of: dt.datetime, last: dt.datetime) -> dt.datetime:
-        HTTP.delete(f"{url}/_sandbox/faults").raise_for_status()
+        forget(url)
         fetch(url, tmp_path, ask("email_touches", as_of, last=last, before={"since": str(SINCE)}))
         return dt.datetime.fromtimestamp(min(int(q["startTimestamp"]) for q in queries(url)) / 1_000, dt.UTC)
 
@@ -326,12 +244,13 @@ def test_events_that_come_while_pages_are_read(url: str, tmp_path: Path):
     while pages < requests:
         landed = Landed(url, tmp_path, "email_touches")
         post(url, "hold_back", ids=[*young.values()], pages=pages)
+        forget(url)
         found = mails(landed.fetch(as_of, since=since))
         missed.append(there.keys() - found.keys())
         assert found.items() <= there.items() and missed[-1] <= young.keys()
         requests, pages = len(queries(url)), pages + 1
         landed.fetch(as_of + dt.timedelta(minutes=1), since=since)
-        assert mails([*landed.records.values()]).items() >= there.items()
+        assert mails(landed.all).items() >= there.items()
     assert pages > 3 and set() in missed and young.keys() in missed, "early enough, and too late"
 
 
@@ -343,11 +262,11 @@ def test_a_state_that_was_replaced_stays(tmp_path: Path):
         landed.fetch(company.as_of(day))
         then = expected_states(day, company)
         registered = {key for key, value in then.items() if value[1] == "REGISTERED"}
-        assert landed.records.keys() == then.keys() and registered
+        assert by_touch(landed.all).keys() == then.keys() and registered
         post(url, "day", day=day + 14)
         later = expected_states(day + 14, company)
         assert states(landed.fetch(company.as_of(day + 14))) == {k: v for k, v in later.items() if k not in then}
-        assert registered <= landed.records.keys() and not registered & later.keys()
+        assert registered <= by_touch(landed.all).keys() and not registered & later.keys()
         assert {key.rpartition("-")[0] for key in registered} <= {key.rpartition("-")[0] for key in later}
 
 
@@ -355,8 +274,10 @@ def test_participants_of_the_last_weeks_are_read_each_run_and_all_of_them_once_a
     landed = Landed(url, tmp_path, "event_touches")
     landed.fetch(COMPANY.as_of(1))
     everything = {q["path"] for q in queries(url, PARTICIPANTS)}
+    forget(url)
     assert landed.fetch(COMPANY.as_of(1) + dt.timedelta(days=1)) == []
     recent = {q["path"] for q in queries(url, PARTICIPANTS)}
+    forget(url)
     landed.fetch(COMPANY.as_of(1) + dt.timedelta(days=6))
     assert {q["path"] for q in queries(url, PARTICIPANTS)} == everything
     since = COMPANY.as_of(1).date() + dt.timedelta(days=1 - hubspot_touches.RECENT_DAYS)
@@ -396,7 +317,7 @@ def test_an_event_that_another_one_has_replaced_is_no_response(url: str, tmp_pat
     days = (dt.date(2026, 2, 2), dt.date(2026, 2, 2))
     faults(url, {"kind": "error_200", "path": EVENTS, "start": 2, "body": page})
     rows, _ = fetch(url, tmp_path, ask("email_touches", dates=days))
-    found = by_id(rows)
+    found = by_touch(rows)
     assert {key: row["kind"] for key, row in found.items()} == {
         "e2-1770000000002": "OPEN",
         "e1-1770000000001": "OBSOLETE",
@@ -423,7 +344,7 @@ def test_participations_of_the_same_id_are_of_two_events(url: str, tmp_path: Pat
     bodies = [{"total": 1, "results": [participation(event, 7, 1_716_316_504_838)]} for event in events]
     paths = [f"{PARTICIPANTS}{event}/" for event in events]
     faults(url, *({"kind": "error_200", "path": p, "body": b} for p, b in zip(paths, bodies, strict=True)))
-    found = by_id(fetch(url, tmp_path, ask("event_touches"))[0])
+    found = by_touch(fetch(url, tmp_path, ask("event_touches"))[0])
     told = {key: (row["event_id"], row["external_event_id"]) for key, row in found.items() if row["contact_id"] == "7"}
     assert told == {f"{event}-7-REGISTERED": (event, None) for event in events}
 
@@ -434,7 +355,7 @@ def test_a_moment_may_be_a_number_or_a_text(url: str, tmp_path: Path):
     said = [1_716_316_504_838, "2024-05-22T10:35:04.838Z", "soon"]
     results = [participation(first, n, at) for n, at in enumerate(said)]
     faults(url, {"kind": "error_200", "path": f"{PARTICIPANTS}{first}/", "body": {"total": 3, "results": results}})
-    found = by_id(fetch(url, tmp_path, ask("event_touches"))[0])
+    found = by_touch(fetch(url, tmp_path, ask("event_touches"))[0])
     assert [found[f"{first}-{n}-REGISTERED"]["occurred_at"] for n in range(3)] == [
         "2024-05-21T18:35:04.838Z",
         "2024-05-22T10:35:04.838Z",
@@ -464,8 +385,7 @@ def test_an_answer_to_another_query_is_asked_for_again(url: str, tmp_path: Path)
     faults(url, {"kind": "error_200", "path": EVENTS, "start": 2, "body": other})
     assert fetch(url, tmp_path, ask("email_touches", dates=days))[0] == []
     assert [q["eventType"] for q in queries(url)] == ["REPLY", "OPEN", "OPEN", "CLICK"]
-    headers = {"Authorization": f"Bearer {connection(url)['password']}"}
-    wrong = HTTP.get(f"{url}{PARTICIPANTS}{marketing_event_id('E0001')}/breakdown", headers=headers).json()
+    wrong = get(url, f"{PARTICIPANTS}{marketing_event_id('E0001')}/breakdown").json()
     assert wrong["results"]
     faults(url, {"kind": "error_200", "path": f"{PARTICIPANTS}{marketing_event_id('E0000')}/", "body": wrong})
     rows, _ = fetch(url, tmp_path, ask("event_touches"))
@@ -520,7 +440,7 @@ def test_an_offset_that_has_become_invalid_is_made_good_by_shorter_queries(url: 
     for number in (pages[0], pages[len(pages) // 2], pages[-1]):
         faults(url, {"kind": "status", "status": 400, "path": EVENTS, "start": number, "body": stale})
         again, _ = fetch(url, tmp_path, ask("email_touches", since=since))
-        assert by_id(again) == by_id(whole)
+        assert by_touch(again) == by_touch(whole)
         spans = {(q["eventType"], int(q["startTimestamp"]), int(q["endTimestamp"])) for q in queries(url)}
         ends = {(kind, end + 1) for kind, _, end in spans} | {(kind, 1_767_225_600_000) for kind, _, _ in spans}
         assert {(kind, start) for kind, start, _ in spans} <= ends, "no millisecond between two of them"
@@ -557,9 +477,8 @@ def test_spoiled_pages_change_nothing(url: str, tmp_path: Path, stream: str, mon
     script = [{**fault, "path": path, "start": pages[n] + n} for n, fault in enumerate(spoiled)]
     faults(url, *script)
     again, _ = fetch(url, tmp_path, ask(stream, since=dt.date(2025, 10, 1)))
-    assert by_id(again) == by_id(whole) != {}
-    done = HTTP.get(f"{url}/_sandbox/faults").json()["requests"]
-    assert [r["fault"] for r in done if r["fault"]] == [fault["kind"] for fault in spoiled]
+    assert by_touch(again) == by_touch(whole) != {}
+    assert [r["fault"] for r in journal(url) if r["fault"]] == [fault["kind"] for fault in spoiled]
 
 
 def test_a_redirect_is_not_followed(url: str, tmp_path: Path):
@@ -569,10 +488,6 @@ def test_a_redirect_is_not_followed(url: str, tmp_path: Path):
 
 
 # --- the sandbox's portal ----------------------------------------------------------------------------------------
-
-
-def get(url: str, path: str, **query: str) -> httpx.Response:
-    return HTTP.get(f"{url}{path}", params=query, headers={"Authorization": f"Bearer {connection(url)['password']}"})
 
 
 def test_the_portal_refuses_what_hubspot_refuses(url: str):

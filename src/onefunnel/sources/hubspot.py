@@ -83,7 +83,7 @@ class _Pages:
             self.ids.append(str(record["id"]))
             known = record.get("properties", {})
             self.newest = max(self.newest, _milliseconds(known.get(modified) or "0"))
-            self.losers.update(x for x in (known.get("hs_merged_object_ids") or "").split(";") if x)
+            self.losers.update(_merged_into(record))
 
 
 def connect(where: str, connection: Connection, accounts: Sequence[str]) -> HubSpot:
@@ -192,7 +192,7 @@ class HubSpot:
             selects.append(self._select(asked, inbox, part, names, read, relations, prefix))
             covered.append(self._covered(asked, inbox, part, read, prefix))
             about |= read.about(prefix)
-            count += self._count(inbox, part) if part.counted else 0
+            count += self._count(inbox, part, read.until) if part.counted else 0
         told = [table for table in covered if table is not None]
         row = {"part": None, "day": None, "measure": "rows", "value": str(count)}
         inbox.deliver(
@@ -217,8 +217,10 @@ class HubSpot:
         of = stream.object
         fields = [
             *_fields(names),
-            Field("merged", "properties.hs_merged_object_ids"),
+            _MERGED,
             Field("archived_at", "archivedAt"),
+            Field("made", f"properties.{of.created}"),
+            Field("changed", f"properties.{of.modified}"),
         ]
         relations[of.name] = Records([*read.live.files, *read.archived.files], fields, "$.results[*]")
         joins = ""
@@ -237,12 +239,13 @@ class HubSpot:
             reached: set[str] = set()
             links = associated("contacts", reached)
             relations[f"{of.name}_people"] = self._people(asked, inbox, of, reached)
-            joins += _joined(links, _PERSON, "person", f" left join {of.name}_people as people on to_id = people.id")
+            people = _PEOPLE.format(f"{of.name}_people")
+            joins += _joined(links, _PERSON, "person", f" left join ({people}) as people on to_id = people.asked")
         columns = stream.columns.format(**self._in_portal()) if "{" in stream.columns else stream.columns
         emptied = ", ".join(f"nullif({identifier(name)}, '') as {identifier(name)}" for name in names)
         latest = f"""
             with latest as (
-                select * replace ({emptied}) from {of.name}
+                select * replace ({emptied}) from {of.name} where {_THEN.format(until=read.until)}
                 qualify row_number() over (partition by id order by cast(updated_at as timestamp) desc, archived desc) = 1
             )
         """
@@ -268,7 +271,7 @@ class HubSpot:
         """What is known of the contacts that activities lead to."""
         names = self._properties(asked, PERSON)
         found = self._batch(inbox, f"{of.name}-people", CONTACTS, sorted(ids), list(filter(None, names.values())))
-        return Records(found.files, _fields(names), "$.results[*]")
+        return Records(found.files, [*_fields(names), _MERGED], "$.results[*]")
 
     def _fetch_changes(self, asked: Asked, inbox: Inbox, stream: Stream, words: Mapping[str, str]) -> None:
         names = self._properties(asked, stream)
@@ -377,7 +380,11 @@ class HubSpot:
         history: Sequence[str] = (),
         prefix: str = "",
     ) -> _Read:
-        """Every record, or those that changed since the last load; and the archived ones, once a day."""
+        """Every record, or those that changed since the last load; and the archived ones, once a day.
+
+        What was made and changed in the last moments is read where it is found, and for the next run to deliver: so the
+        records, which are read one page after the other, and their number are of one instant.
+        """
         now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
         until = _milliseconds((now - NOT_YET_FOUND).isoformat())
         since = int(asked.before.get(f"{prefix}cursor", 0))
@@ -385,15 +392,15 @@ class HubSpot:
             live = self._list(inbox, "live", of, properties, history)
             archived = self._list(inbox, "archived", of, properties, history, archived=True)
             # What changed behind the page that showed it lies after the moment at which the list began.
-            return _Read(live, archived, True, min(live.newest, until))
-        live = self._search(inbox, of, [] if history else properties, since - _OVERLAP_MS, until)
-        newest = max(since, live.newest)
+            return _Read(live, archived, True, min(live.newest, until), until)
+        live = self._search(inbox, of, [] if history else properties, since - _OVERLAP_MS)
+        newest = max(since, min(live.newest, until))
         if history:
             live = self._batch(inbox, f"{of.name}-histories", of, live.ids, properties, history)
         archived = _Pages()
         if asked.last.date() != asked.as_of.date():
             archived = self._list(inbox, "archived", of, properties, history, archived=True)
-        return _Read(live, archived, False, newest)
+        return _Read(live, archived, False, newest, until)
 
     def _list(
         self,
@@ -410,7 +417,7 @@ class HubSpot:
         params = {
             "limit": str(HISTORY_PAGE if history else LIST_PAGE),
             "archived": str(archived).lower(),
-            "properties": ",".join([*properties, of.modified]),
+            "properties": ",".join([*properties, of.modified, of.created]),
             **({"propertiesWithHistory": ",".join(history)} if history else {}),
         }
         for file, page in self._listed(inbox, f"{of.name}-{name}", f"crm/v3/objects/{of.name}", params):
@@ -436,17 +443,17 @@ class HubSpot:
                 return
             seen.add(after)
 
-    def _search(self, inbox: Inbox, of: Object, properties: Sequence[str], since: int, until: int) -> _Pages:
-        """What changed between two moments (milliseconds), by pages that begin behind the last id: no query is paged, so the
+    def _search(self, inbox: Inbox, of: Object, properties: Sequence[str], since: int) -> _Pages:
+        """What changed since a moment (milliseconds), by pages that begin behind the last id: no query is paged, so the
         search's limit of 10,000 results is not met, and what changes meanwhile shifts nothing."""
         found, last = _Pages(), 0
         while True:
-            changed = {"propertyName": of.modified, "operator": "BETWEEN", "value": str(since), "highValue": str(until)}
+            changed = {"propertyName": of.modified, "operator": "GTE", "value": str(since)}
             behind = {"propertyName": "hs_object_id", "operator": "GT", "value": str(last)}
             order = {
                 "filterGroups": [{"filters": [changed, behind]}],
                 "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
-                "properties": [*properties, of.modified],
+                "properties": [*properties, of.modified, of.created],
                 "limit": SEARCH_PAGE,
             }
 
@@ -470,13 +477,14 @@ class HubSpot:
         properties: Sequence[str],
         history: Sequence[str] = (),
     ) -> _Pages:
-        """Records by their ids."""
+        """Records by their ids. Of one that was merged meanwhile the record that is left is given, and names it."""
         found = _Pages()
+        merged = ["hs_merged_object_ids"] if of.merges else []
         for number, some in enumerate(_some(ids, HISTORY_PAGE if history else LIST_PAGE)):
             file = inbox.pages / f"{name}-{number:06d}.json"
             order = {
                 "inputs": [{"id": i} for i in some],
-                "properties": [*properties, *history],
+                "properties": [*properties, *history, *merged],
                 **({"propertiesWithHistory": list(history)} if history else {}),
             }
             page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, _of(some), json=order)
@@ -598,6 +606,7 @@ class HubSpot:
             **self._details,
             "probability": PERCENT.format("hs_deal_stage_probability"),
             "closing_day": DAY.format("closedate", zone=self._details["zone"]),
+            "day": DAY.format("hs_timestamp", zone=self._details["zone"]),
         }
 
     def _covered(self, asked: Asked, inbox: Inbox, stream: Stream, read: _Read, prefix: str) -> pa.Table | None:
@@ -640,9 +649,13 @@ class HubSpot:
             found += [str(record["id"]) for record in answer["results"]]
         return found
 
-    def _count(self, inbox: Inbox, stream: Stream) -> int:
-        """How many records there are that are not archived, as the search counts them."""
-        order = {"filterGroups": [{"filters": list(stream.filters)}] if stream.filters else [], "limit": 1}
+    def _count(self, inbox: Inbox, stream: Stream, until: int) -> int:
+        """How many records there were at a moment (milliseconds) that are not archived, as the search counts them."""
+        then = [
+            {"propertyName": name, "operator": "LTE", "value": str(until)}
+            for name in (stream.object.created, stream.object.modified)
+        ]
+        order = {"filterGroups": [{"filters": [*stream.filters, each]} for each in then], "limit": 1}
         path = f"crm/v3/objects/{stream.object.name}/search"
         return int(self._page("POST", path, inbox.pages / f"{stream.object.name}-total.json", json=order)["total"])
 
@@ -660,24 +673,41 @@ _LINKS = """
         from (select from_id, unnest(json_extract(links, '$[*]')) as link from {}) as links
     ) as kinds
 """
+_MERGED = Field("merged", "properties.hs_merged_object_ids")
+# Who somebody is that was asked for: the record itself, or the one that it was merged into since, which was changed later.
+_PEOPLE = """
+    select *
+    from (select *, unnest(string_split(concat_ws(';', id, merged), ';')) as asked from {})
+    qualify row_number() over (partition by asked order by cast(updated_at as timestamp) desc, id) = 1
+"""
 # Of several people a lead, then the one with the smallest id.
 _PERSON = """
     first(
-        {'id': to_id, 'lead_status': nullif(people.hs_lead_status, ''), 'converted_at': people.converted_at}
-        order by coalesce(people.hs_lead_status, '') = '', to_id::bigint
+        {
+            'id': coalesce(people.id, to_id),
+            'lead_status': nullif(people.hs_lead_status, ''), 'converted_at': people.converted_at
+        }
+        order by coalesce(people.hs_lead_status, '') = '', coalesce(people.id, to_id)::bigint
     )
 """
+# What was there at a moment, as `_count` counts it: a time of making may be anybody's entry, and lie ahead.
+_THEN = """coalesce(
+    try_cast(made as timestamp) <= make_timestamp_ms({until}) or try_cast(changed as timestamp) <= make_timestamp_ms({until}),
+    true
+)"""
 _OVERLAP_MS = round(OVERLAP.total_seconds() * 1_000)
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What was read: records, archived ones, whether these are all, and the stamp to go on from, in milliseconds."""
+    """What was read: records, archived ones, whether these are all, the stamp to go on from, and the moment up to which
+    records are delivered, both in milliseconds."""
 
     live: _Pages
     archived: _Pages
     is_all: bool
     cursor: int
+    until: int
 
     def about(self, prefix: str = "") -> dict[str, Any]:
         """For the receipt and the next fetch."""
@@ -744,11 +774,17 @@ def _after(page: Mapping[str, Any]) -> str:
     return str(((page.get("paging") or {}).get("next") or {}).get("after") or "")
 
 
+def _merged_into(record: Mapping[str, Any]) -> list[str]:
+    """The records that were merged into one."""
+    return [x for x in ((record.get("properties") or {}).get("hs_merged_object_ids") or "").split(";") if x]
+
+
 def _of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
     """Whether a page is about records that were asked for; of a merged one the record that is left may be given instead."""
     asked = set(ids)
     return lambda page: (
-        not page["results"] or any(str((r.get("from") or r).get("id")) in asked for r in page["results"])
+        not page["results"]
+        or any(not asked.isdisjoint((str((r.get("from") or r).get("id")), *_merged_into(r))) for r in page["results"])
     )
 
 

@@ -29,10 +29,14 @@ PERCENT = "coalesce((try_cast({0} as decimal(18, 8)) * 100)::decimal(18, 6)::var
 DAY = """coalesce(strftime(timezone({zone}, coalesce(
     make_timestamp(try_cast({0} as bigint) * 1000), try_cast({0} as timestamp)) at time zone 'UTC'), '%Y-%m-%d'), {0})"""
 
+# Where the portal has only the day of a moment, it began with that day in the portal's time zone.
+BEGINNING = """coalesce(case when length({0}) = 10 then strftime(
+    timezone('UTC', timezone({{zone}}, try_cast({0} as timestamp))), '%Y-%m-%dT%H:%M:%SZ') end, {0})"""
+
 
 @dataclass(frozen=True)
 class Object:
-    """An object of the CRM: its name in paths, the property with the time of its last change, and its primary company.
+    """An object of the CRM: its name in paths, the properties with the times of its last change and of its making.
 
     Attributes:
         company_type: id of the association type that leads to the primary company ("HubSpot defined association types").
@@ -41,6 +45,7 @@ class Object:
 
     name: str
     modified: str = "hs_lastmodifieddate"
+    created: str = "createdate"
     company_type: int | None = None
     merges: bool = False
 
@@ -99,8 +104,8 @@ RECORDS = {
         CONTACTS,
         "email firstname lastname company country hs_lead_status hubspot_owner_id lead_origin? crm_campaign?"
         " converted_at:time? is_test:yes?",
-        f"email, {NAME}, company, country, hs_lead_status, hubspot_owner_id, lead_origin, crm_campaign, converted_at,"
-        " is_test, id as contact_id, deal_id",
+        f"email, {NAME}, company, country, hs_lead_status, hubspot_owner_id, lead_origin, crm_campaign,"
+        f" {BEGINNING.format('converted_at')} as converted_at, is_test, id as contact_id, deal_id",
         # Its journey is that of the record that is left, and nothing else would leave it out.
         loser="'true' as archived, loser as contact_id",
         only="hs_lead_status <> ''",
@@ -152,12 +157,19 @@ _DISPOSITIONS = {
     "17b47fee-58de-441e-a44c-c6300d46f273": "wrong_number",
 }
 _DISPOSITION = " ".join(f"when '{theirs}' then '{ours}'" for theirs, ours in _DISPOSITIONS.items())
-# One record is the lead and the contact. What is done before the conversion is done for the lead.
+# One record is the lead and the contact. What is done before the conversion is done for the lead; where the portal has only
+# its day, all that is done on that day is.
 _FOR_WHOM = """
     hs_timestamp as occurred_at, hubspot_owner_id, person.id as contact_id, company_id, deal_id, archived,
     case
         when person.lead_status is not null
-            and not coalesce(try_cast(hs_timestamp as timestamp) > try_cast(person.converted_at as timestamp), false)
+            and not coalesce(
+                case
+                    when length(person.converted_at) = 10 then {day} > person.converted_at
+                    else try_cast(hs_timestamp as timestamp) > try_cast(person.converted_at as timestamp)
+                end,
+                false
+            )
             then person.id
     end as lead_id
 """
@@ -168,7 +180,7 @@ _MEETING_SECONDS = (
 # What did not take place has no direction: nobody was reached out to.
 ACTIVITIES = (
     Stream(
-        Object("calls"),
+        Object("calls", created="hs_createdate"),
         "hs_timestamp:time hubspot_owner_id hs_call_direction hs_call_status hs_call_disposition hs_call_duration:number"
         " hs_activity_type?",
         f"""
@@ -181,7 +193,7 @@ ACTIVITIES = (
     ),
     # HubSpot's meetings have no direction. One that was booked on a public page of the meetings tool was begun by the guest.
     Stream(
-        Object("meetings"),
+        Object("meetings", created="hs_createdate"),
         "hs_timestamp:time hubspot_owner_id hs_meeting_outcome hs_meeting_start_time:time hs_meeting_end_time:time"
         " hs_meeting_source:any? hs_activity_type?",
         f"""
@@ -197,7 +209,7 @@ ACTIVITIES = (
     ),
     # What a sequence sends, a machine sends. Who wrote what was forwarded to the CRM is not said.
     Stream(
-        Object("emails"),
+        Object("emails", created="hs_createdate"),
         "hs_timestamp:time hubspot_owner_id hs_email_direction hs_email_status hs_sequence_id:any?",
         f"""
         'email' as activity_type,

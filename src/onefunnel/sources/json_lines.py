@@ -2,8 +2,9 @@
 
 JSON engines hold a document as a whole, several times over, and read numbers that are no integers as doubles. So the page is
 taken apart here, by vectorised passes over its bytes that know strings, brackets and numbers and nothing else: each record
-becomes a line, its numbers that are no integers become strings of their own text. What stands around the records is parsed
-as JSON, what is in them is left to who reads the lines: between them nothing of the page goes unchecked.
+becomes a line, its numbers that are no integers become strings of their own text, and are looked at here: as strings nobody else
+would refuse `1.2.3`. What stands around the records is parsed as JSON, what else is in them (`01` and `--1` too) is left to who reads
+the lines: between them nothing of the page goes unchecked.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _BLOCK_BYTES = 4 * 1024 * 1024
 _QUOTE, _BACKSLASH, _BREAK, _SPACE = ord('"'), ord("\\"), ord("\n"), ord(" ")
 _OF_NUMBERS = np.zeros(256, dtype=bool)
 _OF_NUMBERS[list(b"0123456789+-.eE")] = True
+_IS_DIGIT = np.zeros(256, dtype=bool)
+_IS_DIGIT[list(b"0123456789")] = True
 _IS_BRACKET = np.zeros(256, dtype=bool)
 _IS_BRACKET[list(b"{[]}")] = True
 
@@ -45,7 +48,8 @@ def write_lines(page: Path, records: str, to: BinaryIO, where: str) -> int:
             `$[*].results[*]`). Where it leads nowhere there are none.
 
     Raises:
-        StepFailed: the page is not JSON, or what stands at `records` is not a list of objects.
+        StepFailed: the page is not JSON, or what stands at `records` is not a list of objects. Of the records themselves only the
+            numbers are looked at that become strings.
     """
     lines = _Lines(records)
     try:
@@ -106,9 +110,10 @@ class _Lines:
         """The lines of the next block.
 
         Raises:
-            ValueError: the records are not objects with commas between them.
+            ValueError: the records are not objects with commas between them, or a number is none.
         """
-        data = np.frombuffer(bytearray(block), dtype=np.uint8)
+        padded = np.frombuffer(bytearray(block) + b" ", dtype=np.uint8)  # so that every number has an end
+        data = padded[:-1]
         quotes = _quotes(data, b"\\" in block)
 
         def outside(places: Places) -> Places:
@@ -125,7 +130,7 @@ class _Lines:
         ends = brackets[(kinds == ord("]")) & (depths == self.depth_of_list - 1)]
         opening = brackets[(kinds == ord("{")) & (depths == self.depth_of_list + 1)]
         closing = brackets[(kinds == ord("}")) & (depths == self.depth_of_list)]
-        numbers = _reals(data, outside)
+        numbers = _reals(padded, outside)
         depth, at = self.depth, 0
         while at < len(block):
             if self.in_list:
@@ -212,19 +217,41 @@ def _quotes(data: Bytes, has_backslashes: bool) -> Places:
 
 
 def _reals(data: Bytes, outside: Callable[[Places], Places]) -> Places:
-    """Where numbers that are no integers begin and end, in turn."""
+    """Where numbers that are no integers begin and end, in turn. The last byte is of none.
+
+    Raises:
+        ValueError: such a number is none of JSON's.
+    """
     # What such a number has is a point or an e, which in a name mostly follows a letter.
     mark = (data[1:] == ord(".")) | ((data[1:] | 0x20) == ord("e"))
     marks = outside(np.flatnonzero(mark & ((data[:-1] - ord("0")) < 10)) + 1)  # below the digits it wraps around
-    starts, ends = marks.copy(), marks.copy()
-    going = np.arange(marks.size)
-    while (going := going[(starts[going] > 0) & _OF_NUMBERS[data[starts[going] - 1]]]).size:
-        starts[going] -= 1
-    going = np.arange(marks.size)
-    while (going := going[(ends[going] < data.size) & _OF_NUMBERS[data[np.minimum(ends[going], data.size - 1)]]]).size:
-        ends[going] += 1
-    once = np.diff(starts, prepend=-1) != 0  # a number may have a point and an e
-    return np.column_stack((starts[once], ends[once])).ravel()
+    starts = _passed(data, marks - 1, -1)
+    with_point = data[marks] == ord(".")
+    if not with_point.all():  # behind a point an e is of the same number
+        first = with_point | (data[starts] != ord("."))
+        marks, starts, with_point = marks[first], starts[first], with_point[first]
+    ends = _passed(data, marks + with_point, 1)
+    wrong = with_point & (ends == marks + 1)
+    powers = np.flatnonzero((data[ends] | 0x20) == ord("e"))
+    if powers.size:
+        begin = ends[powers] + 1
+        begin += (data[begin] == ord("+")) | (data[begin] == ord("-"))
+        ends[powers] = _passed(data, begin, 1)
+        wrong[powers] |= ends[powers] == begin
+    wrong |= (data[starts + 1] == ord("0")) & _IS_DIGIT[data[starts + 2]]
+    starts -= data[starts] == ord("-")
+    if (wrong | _OF_NUMBERS[data[starts]] | _OF_NUMBERS[data[ends]]).any():
+        raise ValueError("it has a number that JSON does not know")
+    return np.column_stack((starts + 1, ends)).ravel()
+
+
+def _passed(data: Bytes, places: Places, step: int) -> Places:
+    """Where the digits from places on have ended."""
+    places = places.copy()
+    going = np.arange(places.size)
+    while (going := going[_IS_DIGIT[data[places[going]]]]).size:
+        places[going] += step
+    return places
 
 
 def _within(places: Places, at: int, end: int) -> Places:
