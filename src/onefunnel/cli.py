@@ -195,17 +195,18 @@ def run(
         if past is None:
             raise UsageError(f"There is no run {replay!r}.", do="onefunnel status")
         as_of = as_of or past.as_of.replace(" ", "T") + "Z"
-    code = _drive(
-        here,
-        chosen,
-        as_of,
-        kind="backfill" if date_range else "replay" if replay else "daily",
-        full_refresh=full_refresh,
-        date_range=date_range,
-        replay=replay,
-        approve_restatement=approve_restatement,
-        accept_deletions=accept_deletions,
-    )
+    with _sandbox_beside(here):
+        code = _drive(
+            here,
+            chosen,
+            as_of,
+            kind="backfill" if date_range else "replay" if replay else "daily",
+            full_refresh=full_refresh,
+            date_range=date_range,
+            replay=replay,
+            approve_restatement=approve_restatement,
+            accept_deletions=accept_deletions,
+        )
     if code:
         raise typer.Exit(code)
     _print_json({"run_id": chosen, "published": str(here.paths.current), "page": str(here.paths.site / "index.html")})
@@ -522,18 +523,38 @@ def _served(here: Installation) -> dict[str, tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def _sandbox_platforms(here: Installation) -> Iterator[None]:
+def _sandbox_platforms(here: Installation, served: dict[str, tuple[str, str]]) -> Iterator[None]:
     """While the block runs, the sandbox company's platforms answer on this machine, and the environment has the connections
     with which they are reached. Without a sandbox company, or where it delivers files alone, nothing is served."""
     from onefunnel.sandbox import clock
     from onefunnel.sandbox.servers import connection, serve_all
 
-    wanted, now = _served(here), clock.today(here.paths.home)
-    if now is None or not wanted or not now.company.served:
+    now = clock.today(here.paths.home)
+    if now is None or not served or not now.company.served:
         yield
         return
-    with serve_all(now.company, now.day, [vendor for vendor, _ in wanted.values()]) as bases:
-        os.environ.update({name: connection(vendor, bases[vendor]) for vendor, name in wanted.values()})
+    with serve_all(now.company, now.day, [vendor for vendor, _ in served.values()]) as bases:
+        os.environ.update({name: connection(vendor, bases[vendor]) for vendor, name in served.values()})
+        yield
+
+
+@contextlib.contextmanager
+def _sandbox_beside(here: Installation) -> Iterator[None]:
+    """The sandbox's platforms beside a command that is not about the sandbox, where this is its installation; it says so.
+
+    A connection that is in the environment already is left alone."""
+    from onefunnel.sandbox import clock
+
+    now = clock.today(here.paths.home)
+    served = {source: of for source, of in _served(here).items() if not os.environ.get(of[1])}
+    if now is not None and now.company.served and served:
+        logging.getLogger("onefunnel").warning(
+            "This is the sandbox company's installation, on its day %s: its platforms answer on this machine for %s."
+            " For your own data choose another ONEFUNNEL_HOME, or begin anew with `make clean`.",
+            now.day,
+            ", ".join(served),
+        )
+    with _sandbox_platforms(here, served):
         yield
 
 
@@ -551,17 +572,17 @@ def demo(
     if not (here.paths.airflow / "airflow.db").exists():
         err.print("Preparing Airflow's database, once …")
         orchestrator.migrate(here.paths)
-    served = len(_served(here))
     now = clock.today(here.paths.home)
     scale = scale or (now.company.scale if now else 1.0)
-    day = clock.next_day(here.paths.home, scale=scale, served=served > 0)
+    served = _served(here)
+    day = clock.next_day(here.paths.home, scale=scale, served=bool(served))
     _sandbox_token_key()
-    platforms = f"{served} platforms answer on this machine, " if served else ""
+    platforms = f"{len(served)} platforms answer on this machine, " if served else ""
     err.print(
         f"Day {day['day']} of the sandbox company, as of {day['as_of']}: {platforms}{len(day['files'])} files were delivered."
         " Running revenue_daily …"
     )
-    with _sandbox_platforms(here):
+    with _sandbox_platforms(here, served):
         run_id, log = orchestrator.test_run(
             here.paths, here.ledger, "revenue_daily", json.dumps({"as_of": day["as_of"]}), err.print
         )
@@ -577,7 +598,7 @@ def airflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080
 
     here = Installation.open()
     orchestrator.migrate(here.paths)
-    with _sandbox_platforms(here):
+    with _sandbox_beside(here):
         orchestrator.serve(here.paths, port, lambda text: err.print(text, highlight=False, soft_wrap=True))
 
 

@@ -7,7 +7,9 @@ import datetime as dt
 import hashlib
 import io
 import json
+import sys
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -470,6 +472,23 @@ def test_the_company_has_the_size_that_was_asked_for() -> None:
     earned = sum(b.eur_cents or 0 for b in truth.bookings.values()) / 100
     spent = sum(truth.spend.by_channel_month.values()) / 1_000_000
     assert 1 < earned / spent < 5
+
+
+def test_servers_that_ask_at_the_same_time_are_told_the_same_business() -> None:
+    def told(business: Business) -> tuple[Any, ...]:
+        log = business.log(2)
+        return len(log.touches), {table: [*records.values()] for table, records in log.changes.items()}
+
+    alone = Business(Company(seed=5, scale=0.2, business=True, history_days=60).simulation)
+    shared = Business(Company(seed=5, scale=0.2, business=True, history_days=60).simulation)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = [*pool.map(lambda _: told(shared), range(4))]
+    finally:
+        sys.setswitchinterval(usual)
+    assert all(each == told(alone) for each in found) and found[0][0] > 100
 
 
 def test_an_experiment_has_the_effect_that_it_has() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from onefunnel.sandbox.business.log import Log, midnight
 from onefunnel.sandbox.business.scene import Scene
@@ -19,31 +19,39 @@ from onefunnel.sandbox.world import PLATFORMS
 class Business:
     """A company's business by the simulation of its advertising: same seed, scale and first day, same business.
 
-    A story depends on the day on which it begins and on those before it, never on how many days day 1 delivers.
+    A story depends on the day on which it begins and on those before it, never on how many days day 1 delivers. Servers of
+    several vendors tell of one business, each in a thread of its own: a day is told once, whoever asks first.
     """
 
     simulation: Simulation
     _told: dt.date | None = field(default=None, init=False, repr=False)
+    _scene: Scene | None = field(default=None, init=False, repr=False)
+    _telling: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def scene(self) -> Scene:
         """What the stories share."""
-        sources = {(way.platform, way.account) for way in WAYS if way.platform}
-        ads = Ads({(p, a): self.simulation.campaigns(PLATFORMS[p], a) for p, a in sorted(sources)})
-        first_day = self.simulation.first_day
-        return Scene(Log(self.simulation.seed), Staff(first_day), ads, first_day)
+        with self._telling:
+            if self._scene is None:
+                sources = {(way.platform, way.account) for way in WAYS if way.platform}
+                ads = Ads({(p, a): self.simulation.campaigns(PLATFORMS[p], a) for p, a in sorted(sources)})
+                first_day = self.simulation.first_day
+                self._scene = Scene(Log(self.simulation.seed), Staff(first_day), ads, first_day)
+            return self._scene
 
     def log(self, number: int) -> Log:
         """The log with at least every story that has begun by day `number`; read it up to `until(number)`."""
         last = self.simulation.date_of(number)
-        day = self.scene.first_day if self._told is None else self._told + dt.timedelta(days=1)
-        if day <= last:
-            while day <= last:
-                tell_day(self.scene, self.simulation.seed, round(self.simulation.scale * 100), day)
-                day += dt.timedelta(days=1)
-            self._told = last
-            self.scene.log.settle()
-        return self.scene.log
+        with self._telling:
+            scene = self.scene
+            day = scene.first_day if self._told is None else self._told + dt.timedelta(days=1)
+            if day <= last:
+                while day <= last:
+                    tell_day(scene, self.simulation.seed, round(self.simulation.scale * 100), day)
+                    day += dt.timedelta(days=1)
+                scene.log.settle()
+                self._told = last
+            return scene.log
 
     def since(self, number: int) -> int:
         """The first second that the files of a day speak of: day 1 has no beginning."""
