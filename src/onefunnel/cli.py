@@ -527,7 +527,7 @@ def _sandbox_platforms(here: Installation, served: dict[str, tuple[str, str]]) -
     """While the block runs, the sandbox company's platforms answer on this machine, and the environment has the connections
     with which they are reached. Without a sandbox company, or where it delivers files alone, nothing is served."""
     from onefunnel.sandbox import clock
-    from onefunnel.sandbox.servers import connection, serve_all
+    from onefunnel.sandbox.servers import connection, following, serve_all
 
     now = clock.today(here.paths.home)
     if now is None or not served or not now.company.served:
@@ -535,7 +535,9 @@ def _sandbox_platforms(here: Installation, served: dict[str, tuple[str, str]]) -
         return
     with serve_all(now.company, now.day, [vendor for vendor, _ in served.values()]) as bases:
         os.environ.update({name: connection(vendor, bases[vendor]) for vendor, name in served.values()})
-        yield
+        # `sandbox next-day` beside Airflow's UI is their next day too.
+        with following(bases, lambda: (clock.today(here.paths.home) or now).day):
+            yield
 
 
 @contextlib.contextmanager

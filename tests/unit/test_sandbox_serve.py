@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import psutil
 
-from onefunnel.sandbox.servers import VENDORS, connection
+from onefunnel.sandbox.company import Company
+from onefunnel.sandbox.servers import VENDORS, connection, following, serve_all
 
 
 def test_every_vendor_answers_on_loopback_until_it_is_stopped() -> None:
@@ -37,3 +39,18 @@ def test_every_vendor_answers_on_loopback_until_it_is_stopped() -> None:
             finally:
                 process.kill()
     assert process.returncode == 0
+
+
+def test_servers_follow_the_company_s_clock() -> None:
+    days = [1]
+    with serve_all(Company(scale=0.05, business=True), 1, ["hubspot", "meta_ads"]) as bases:
+        with following(bases, lambda: days[-1]):
+            for day in (2, 3):
+                days.append(day)
+                deadline = time.monotonic() + 20
+                while {httpx.get(f"{base}/_sandbox/day").json()["day"] for base in bases.values()} != {day}:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+        days.append(4)
+        time.sleep(1.2)
+        assert {httpx.get(f"{base}/_sandbox/day").json()["day"] for base in bases.values()} == {3}

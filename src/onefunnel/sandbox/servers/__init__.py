@@ -4,6 +4,6 @@ Each module has `make_app(company, day)`, an application without state outside i
 a test steers lies under `/_sandbox/`, outside every vendor's paths (see `control` and `faults`).
 """
 
-from onefunnel.sandbox.servers.serving import VENDORS, connection, serve, serve_all
+from onefunnel.sandbox.servers.serving import VENDORS, connection, following, serve, serve_all
 
-__all__ = ["VENDORS", "connection", "serve", "serve_all"]
+__all__ = ["VENDORS", "connection", "following", "serve", "serve_all"]

@@ -6,10 +6,11 @@ import importlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -17,6 +18,7 @@ from onefunnel.sandbox.company import Company
 
 _STARTS_WITHIN_SECONDS = 30.0
 _STOPS_WITHIN_SECONDS = 10.0
+_LOOKS_EVERY_SECONDS = 1.0
 
 
 VENDORS = ("salesforce", "hubspot", "google_ads", "meta_ads", "linkedin_ads", "microsoft_ads")
@@ -31,6 +33,33 @@ def serve_all(company: Company, day: int, vendors: Sequence[str] = VENDORS) -> I
             for vendor in VENDORS
             if vendor in vendors
         }
+
+
+@contextmanager
+def following(bases: Mapping[str, str], today: Callable[[], int]) -> Iterator[None]:
+    """While the block runs, servers that stand at today's day move on with it, a second or two later.
+
+    A day that cannot be read, or that a server refuses, is tried again. One that has not changed is not said again: a server
+    whose clock is set forgets its jobs.
+    """
+    over = threading.Event()
+    stands_at = dict.fromkeys(bases, today())
+
+    def follow() -> None:
+        while not over.wait(_LOOKS_EVERY_SECONDS):
+            with suppress(httpx.HTTPError, OSError, ValueError):
+                day = today()
+                for vendor in [v for v, stood in stands_at.items() if stood != day]:
+                    httpx.post(f"{bases[vendor]}/_sandbox/day", json={"day": day}, timeout=60).raise_for_status()
+                    stands_at[vendor] = day
+
+    thread = threading.Thread(target=follow, name="sandbox-clock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(_STOPS_WITHIN_SECONDS)
 
 
 def connection(vendor: str, base: str) -> str:
