@@ -7,6 +7,7 @@ names of what they were answers to.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter, defaultdict
 
@@ -52,11 +53,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     sources = {name: declared["sources"][name] for name in AROUND}
     # HubSpot knows no working hours: an installation says whose are which.
     calendars = {owner_id(key): r.fields["calendar"] for key, r in CrmState(COMPANY, 2).tables["users"].items()}
+    of_app = {"columns": {"crm_campaign_id": {"from": "external_event_id"}}}
     more = {
         "users": {"columns": {"calendar": {"from": "id", "map": calendars}}},
-        **dict.fromkeys(
-            ("event_touches", "marketing_events"), {"columns": {"crm_campaign_id": {"from": "external_event_id"}}}
-        ),
+        "event_touches": of_app,
+        "marketing_events": copy.deepcopy(of_app),  # YAML would make an alias of the same one
     }
     crm = {"connector": "hubspot", "owner": "sales", "since": "2024-04-01", "without": [], "streams": more}
     sources["crm"] = crm

@@ -293,6 +293,16 @@ def test_an_event_that_is_gone_keeps_its_name(url: str, tmp_path: Path):
     assert sorted(map(str, landed.all)) == sorted(map(str, [*whole, new]))
 
 
+def test_an_event_without_the_id_that_counts_is_left_out(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One that was made in HubSpot itself has no external id, and neither have its touches; two of different apps may have the same."""
+    events = [{"objectId": str(n), "externalEventId": name} for n, name in enumerate((None, "fair", "fair"), start=1)]
+    faults(url, {"kind": "error_200", "path": EVENTS, "times": None, "body": {"results": events}})
+    assert len(fetch(url, tmp_path / "1", ask("marketing_events"))[0]) == 3
+    monkeypatch.setitem(CELLS, "marketing_events", {"crm_campaign_id": "external_event_id"})
+    rows, _ = fetch(url, tmp_path / "2", ask("marketing_events"))
+    assert sorted((row["event_id"], row["external_event_id"]) for row in rows) == [("2", "fair"), ("3", "fair")]
+
+
 def test_the_day_of_an_event_is_that_of_the_portal(url: str, tmp_path: Path):
     details = {**get(url, "/account-info/v3/details").json(), "timeZone": "America/New_York"}
     late = {"objectId": "7", "startDateTime": "2026-03-04T01:30:00Z", "endDateTime": "2026-03-05T05:00:00.250Z"}

@@ -1,4 +1,4 @@
-"""HubSpot, by its CRM API: contacts, companies, deals and their lines, products, activities, owners, histories, associations.
+"""HubSpot, by its CRM API: contacts, companies, deals with lines and splits, products, activities, owners, histories, associations.
 
 Sources, pages of HubSpot's developer documentation: *CRM API, objects* (list, batch read, archived records), *Search the CRM*
 (at most 10,000 results of a query, 200 of a page, five searches a second; new records are found after a moment), *Associations v4* (batch
