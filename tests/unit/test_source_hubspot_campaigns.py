@@ -35,7 +35,7 @@ from onefunnel.fetch import cell_of
 from onefunnel.sandbox.servers.hubspot import connection
 from onefunnel.sandbox.servers.hubspot_objects import deal_id, owner_id
 from onefunnel.sandbox.servers.hubspot_touches import marketing_event_id
-from onefunnel.sources import hubspot_campaigns
+from onefunnel.sources import hubspot, hubspot_campaigns
 
 __all__ = ["first_load", "server", "url"]  # the fixtures
 SPLITS = "/crm/v3/objects/deals/splits/batch/read"
@@ -348,6 +348,27 @@ def test_an_answer_about_another_sending_is_asked_for_again(url: str, first_load
     faults(url, {**wrong, "times": None})
     with pytest.raises(StepFailed, match="tells of another sending"):
         fetch(url, tmp_path, ask("email_sendings"))
+
+
+@pytest.mark.parametrize(("stream", "path"), [("opportunity_splits", SPLITS), ("email_sendings", SENDINGS)])
+def test_spoiled_answers_change_nothing(
+    url: str, first_load: First, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, path: str
+):
+    monkeypatch.setattr("onefunnel.sources.http.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(hubspot, "LIST_PAGE", 7)
+    spoiled: list[Row] = [
+        {"kind": "too_many", "retry_after": 0},
+        {"kind": "status", "status": 503},
+        {"kind": "truncated", "after_bytes": 40},
+        {"kind": "reset"},
+        {"kind": "html"},
+        {"kind": "repeat"},
+        {"kind": "backwards"},
+    ]
+    faults(url, *({**fault, "path": path, "start": 2 * n} for n, fault in enumerate(spoiled, start=1)))
+    again, _ = fetch(url, tmp_path, ask(stream))
+    assert sorted(map(str, again)) == sorted(map(str, first_load(stream)[0]))
+    assert {r["fault"] for r in journal(url)} >= {fault["kind"] for fault in spoiled}
 
 
 @pytest.mark.parametrize(
