@@ -1,11 +1,13 @@
 """A company whose CRM is HubSpot: a published run of what its API tells, held against the company's truth.
 
 HubSpot keeps one record of a person and forgets what was deleted long ago, so what can be compared is what it still has:
-deals with their amounts, outcomes and lines, and every step of its leads with the first answer to it.
+deals with their amounts, outcomes, lines and shares, every step of its leads with the first answer to it, and touches with the
+names of what they were answers to.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter, defaultdict
 
@@ -51,9 +53,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     sources = {name: declared["sources"][name] for name in AROUND}
     # HubSpot knows no working hours: an installation says whose are which.
     calendars = {owner_id(key): r.fields["calendar"] for key, r in CrmState(COMPANY, 2).tables["users"].items()}
+    of_app = {"columns": {"crm_campaign_id": {"from": "external_event_id"}}}
     more = {
         "users": {"columns": {"calendar": {"from": "id", "map": calendars}}},
-        "event_touches": {"columns": {"crm_campaign_id": {"from": "external_event_id"}}},
+        "event_touches": of_app,
+        "marketing_events": copy.deepcopy(of_app),  # YAML would make an alias of the same one
     }
     crm = {"connector": "hubspot", "owner": "sales", "since": "2024-04-01", "without": [], "streams": more}
     sources["crm"] = crm
@@ -140,6 +144,27 @@ def test_the_lines_of_deals_are_the_company_s_to_the_micro(home: Home) -> None:
     assert sold <= {row[0] for row in home.query("select product_id from marts.dim_product")}
 
 
+def test_the_shares_of_deals_are_the_company_s(home: Home) -> None:
+    """Of revenue: a share on top of the whole is nothing that HubSpot knows."""
+    found = {
+        (opportunity_key(deal), user, kind): int(percent.scaleb(6))
+        for deal, user, kind, percent in world.ask(
+            world.warehouse(home),
+            "select opportunity_id, user_id, split_type, split_percent from intermediate.int_deals__splits"
+            " where opportunity_key <> '-1' and rep_key <> '-1'",
+        )
+    }
+    business = COMPANY.business_files.business
+    log, until = business.log(2), business.until(2)
+    deals = log.states("opportunities", until)
+    expected = {
+        (f["opportunity_id"], owner_id(f["user_id"]), "revenue"): f["split_percent"]
+        for f in log.states("opportunity_splits", until).values()
+        if f["split_type"] == "revenue" and not f["is_deleted"] and not deals[str(f["opportunity_id"])]["is_deleted"]
+    }
+    assert found == expected and len(set(found.values())) > 3
+
+
 def test_first_answers_to_leads_are_the_truth_to_the_business_minute(home: Home) -> None:
     """A lead that begins anew has a journey for each time."""
     found = {
@@ -179,7 +204,7 @@ def test_every_record_is_loaded(home: Home) -> None:
         " where source_system = 'crm' group by all"
     )
     assert {stream: (n, difference) for stream, n, loaded, difference in rows if n != loaded or difference} == {}
-    assert len(rows) >= 13
+    assert len(rows) >= 16
 
 
 def test_no_load_has_a_column_that_nobody_declared(home: Home) -> None:
@@ -225,3 +250,26 @@ def test_touches_are_the_company_s_with_their_persons(home: Home) -> None:
     assert sum(touch[4] is not None for touch in found.values()) > 0.9 * len(found)
     others = home.query("select distinct channel, is_response from marts.fct_touch where touch_type = 'other'")
     assert [tuple(row) for row in others] == [("event", False)], "who did not come"
+
+
+def test_touches_are_of_campaigns_with_the_company_s_names(home: Home) -> None:
+    """Each touch names its e-mail or event; one that has not gone out yet is no sending."""
+    campaigns = CrmState(COMPANY, 2).tables["crm_campaigns"]
+    told = {key: (r.fields["campaign_name"], r.fields["channel"]) for key, r in campaigns.items()}
+    touched = home.query(
+        "select distinct touches.crm_campaign_id, campaigns.crm_campaign_id, campaign_name, campaigns.channel"
+        " from marts.fct_touch as touches inner join marts.dim_crm_campaign as campaigns using (crm_campaign_key)"
+    )
+    assert {(of, *told.get(of, ())) for of, *_ in touched} == {tuple(row[1:]) for row in touched}
+    assert {row[3] for row in touched} == {"email", "event"} and len(touched) > 20
+    today = COMPANY.simulation.date_of(2)
+    found = home.query(
+        "select crm_campaign_id, campaign_name, channel, started_on, ended_on from marts.dim_crm_campaign"
+        " where crm_campaign_key <> '-1'"
+    )
+    days = {key: (r.fields["started_on"], r.fields["ended_on"]) for key, r in campaigns.items()}
+    assert {tuple(row) for row in found} == {
+        (key, name, channel, *(days[key] if channel == "event" else (None, None)))
+        for key, (name, channel) in told.items()
+        if channel == "event" or days[key][0] <= today  # type: ignore[operator]
+    }

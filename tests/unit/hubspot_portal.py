@@ -40,11 +40,14 @@ CELLS = {
     "opportunities": {"opportunity_id": "id"},
     "opportunity_changes": {"change_id": "change_id"},
     "opportunity_contacts": {"opportunity_id": "deal_id", "contact_id": "contact_id"},
+    "opportunity_splits": {"opportunity_id": "deal_id", "user_id": "owner_id", "split_type": "split_type"},
     "opportunity_lines": {"line_id": "id"},
     "products": {"product_id": "id"},
     "activities": {"activity_id": "id"},
     "email_touches": {"touch_id": "touch_id"},
     "event_touches": {"touch_id": "touch_id"},
+    "email_sendings": {"crm_campaign_id": "id"},
+    "marketing_events": {"crm_campaign_id": "event_id"},
 }
 ROOT = Path(__file__).parents[2]
 Row = dict[str, Any]
@@ -120,11 +123,11 @@ def merged_into(left: str, one: str) -> dict[str, str]:
 
 
 def declared_streams(folder: Path, events: str = "{}") -> dict[str, Stream]:
-    """The streams of an installation; what it says itself is about event touches."""
+    """The streams of an installation; what it says itself is about event touches and the events."""
     (folder / "pipeline.yml").write_text(
         "{version: 1, company: Test, schedule: null, as_of: now, reporting: {currency: EUR, time_zone: UTC},"
         " retention: {versions: 2, min_age_minutes: 60}, sources: {hub: {connector: hubspot, since: 2024-04-01, owner: sales,"
-        f" without: [], streams: {{event_touches: {events}}}}}}}}}",
+        f" without: [], streams: {{event_touches: {events}, marketing_events: {events}}}}}}}}}",
         encoding="utf-8",
     )
     return load_settings(folder / "pipeline.yml", ROOT / "dbt_project").sources["hub"].streams

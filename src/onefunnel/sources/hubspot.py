@@ -1,4 +1,4 @@
-"""HubSpot, by its CRM API: contacts, companies, deals and their lines, products, activities, owners, histories, associations.
+"""HubSpot, by its CRM API: contacts, companies, deals with lines and splits, products, activities, owners, histories, associations.
 
 Sources, pages of HubSpot's developer documentation: *CRM API, objects* (list, batch read, archived records), *Search the CRM*
 (at most 10,000 results of a query, 200 of a page, five searches a second; new records are found after a moment), *Associations v4* (batch
@@ -30,7 +30,7 @@ from pyarrow import csv
 
 from onefunnel.engines.duckdb import identifier, literal
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
-from onefunnel.sources import hubspot_touches
+from onefunnel.sources import hubspot_campaigns, hubspot_touches
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import RETRIED, Again, Api, Usage, quoted
@@ -63,6 +63,7 @@ TRIES = 3
 # Known records of which fewer than this share are listed were not all deleted.
 LEAST_SHARE, FEW = 0.5, 20
 MAIN_CONTACT = "Main contact"
+SPLITS, SPLITS_SCOPE = "crm/v3/objects/deals/splits/batch/read", "crm.dealsplits.read_write"
 _DOCS = "docs/how-to/connect-hubspot.md"
 _LIMITS = ("X-HubSpot-RateLimit-Daily", "X-HubSpot-RateLimit-Daily-Remaining", "X-HubSpot-RateLimit-Remaining")
 
@@ -108,7 +109,7 @@ class HubSpot:
     """One portal."""
 
     def __init__(self, where: str, connection: Connection) -> None:
-        self.where = where
+        self.where, self.stream = where, ""
         self.main_contact = connection.extra.get("main_contact_label") or MAIN_CONTACT
         self.instead = _instead(where, connection.extra.get("properties", ""))
         self.oauth: AccessToken | None = None
@@ -126,7 +127,7 @@ class HubSpot:
             where,
             connection.base_url(API),
             self.oauth or (lambda _: bearer),
-            explain=_explained,
+            explain=lambda response, body: _explained(response, body, self.stream),
             limits=_LIMITS,
             deadline=deadline,
         )
@@ -142,13 +143,20 @@ class HubSpot:
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream."""
         self.where = self.api.where = asked.where
+        self.stream = asked.stream
         self.api.usage = Usage()
         if asked.stream == "users":
             self._fetch_owners(inbox)
         elif asked.stream in hubspot_touches.STREAMS:
             hubspot_touches.fetch(self.api, asked, inbox)
+        elif asked.stream == hubspot_campaigns.EVENTS:
+            hubspot_campaigns.fetch_events(self.api, inbox, self._in_portal()["zone"])
+        elif asked.stream == hubspot_campaigns.SENDINGS:
+            hubspot_campaigns.fetch_sendings(self.api, asked, inbox)
         elif asked.stream == "opportunity_contacts":
             self._fetch_deal_contacts(asked, inbox)
+        elif asked.stream == "opportunity_splits":
+            self._fetch_deal_splits(asked, inbox)
         elif asked.stream in CHANGES:
             self._fetch_changes(asked, inbox, *CHANGES[asked.stream])
         elif asked.stream == "activities":
@@ -347,11 +355,6 @@ class HubSpot:
     def _fetch_deal_contacts(self, asked: Asked, inbox: Inbox) -> None:
         """All of them each time: an association moves no record's time of change."""
         deals = self._list(inbox, "deals", DEALS, ["createdate"])
-        known = _known(asked)
-        if known is not None:
-            gone = set(pc.unique(known["opportunity_id"]).to_pylist()) - set(deals.ids)
-            there = self._existing(DEALS, gone, archived=False)
-            known = known.filter(pc.invert(pc.is_in(known["opportunity_id"], pa.array(there, pa.string()))))
         label = literal(self.main_contact)
         select = f"""
             select
@@ -363,9 +366,58 @@ class HubSpot:
         """
         inbox.deliver(
             {"contacts": self._associations(inbox, DEALS, "contacts", deals.ids)},
-            covered=known and known.select(list(inbox.cell)),
+            covered=self._covered_of_deals(asked, inbox, deals.ids),
             totals=TOTALS.empty_table(),
             about=self._about({}),
+            select=select,
+        )
+
+    def _fetch_deal_splits(self, asked: Asked, inbox: Inbox) -> None:
+        """All of them each time: that a split moves its deal's time of change is not documented."""
+        deals = self._list(inbox, "deals", DEALS, ["createdate"])
+        covered = self._covered_of_deals(asked, inbox, deals.ids)
+        files: list[Path] = []
+        told = set[str]()
+
+        def read(ids: Sequence[str]) -> None:
+            for some in _some(ids, LIST_PAGE):
+                file = inbox.pages / f"splits-{len(files):06d}.json"
+                order = {"inputs": [{"id": i} for i in some]}
+                page = self._page("POST", SPLITS, file, _splits_of(some), json=order)
+                files.append(file)
+                told.update(str(deal["id"]) for deal in page["results"])
+
+        read(deals.ids)
+        # Of whom splits are known, and the answer says nothing, is asked for once more before they are taken back.
+        read(sorted(set(deals.ids) & set(covered["opportunity_id"].to_pylist() if covered else ()) - told))
+        # What an owner has of a deal is one share. HubSpot splits the deal's amount, which is what Salesforce calls revenue.
+        select = """
+            with told as (
+                select
+                    deal_id, json_extract_string(split, '$.properties.hubspot_owner_id') as owner_id,
+                    json_extract_string(split, '$.properties.hs_deal_split_percentage') as said,
+                    try_cast(said as decimal(18, 8)) as share
+                from (select deal_id, unnest(json_extract(splits, '$[*]')) as split from splits)
+                where json_extract_string(split, '$.archived') is distinct from 'true'
+                qualify row_number() over (
+                    partition by deal_id, json_extract_string(split, '$.id')
+                    order by json_extract_string(split, '$.updatedAt') desc
+                ) = 1
+            )
+            select
+                deal_id, owner_id, 'revenue' as split_type,
+                case
+                    when count(share) = count(*) then cast(cast(sum(share) * 100 as decimal(18, 6)) as varchar)
+                    else min(said) filter (where share is null)
+                end as split_percent
+            from told
+            group by all
+        """
+        inbox.deliver(
+            {"splits": Records(files, [Field("deal_id", "id"), Field("splits")], "$.results[*]")},
+            covered=covered,
+            totals=TOTALS.empty_table(),
+            about=self._about({"deals": len(deals.ids)}),
             select=select,
         )
 
@@ -639,6 +691,14 @@ class HubSpot:
         }
         return pa.table({cell: pa.array([f"{prefix}{i}" for i in sorted(known - there)], pa.string())})
 
+    def _covered_of_deals(self, asked: Asked, inbox: Inbox, listed: Collection[str]) -> pa.Table | None:
+        """The landed cells of deals that are listed, or are gone: that a list lacks a deal is no proof."""
+        if (known := _known(asked)) is None:
+            return None
+        missing = set(pc.unique(known["opportunity_id"]).to_pylist()) - set(listed)
+        there = pa.array(self._existing(DEALS, missing, archived=False), pa.string())
+        return known.filter(pc.invert(pc.is_in(known["opportunity_id"], there))).select(list(inbox.cell))
+
     def _existing(self, of: Object, ids: Collection[str], *, archived: bool) -> list[str]:
         """Which of some records are there; that a list lacks them is no proof."""
         found: list[str] = []
@@ -788,6 +848,16 @@ def _of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
     )
 
 
+def _splits_of(ids: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a page is of a batch that is done, and has the splits of deals that were asked for."""
+    is_of = _of(ids)
+    return lambda page: (
+        page.get("status") == "COMPLETE"
+        and all(isinstance(deal.get("splits"), list) for deal in page["results"])
+        and is_of(page)
+    )
+
+
 def _is_whole(page: Mapping[str, Any]) -> bool:
     """Whether a batch lacks nothing but what is not there: with status 207 it says what it lacks, and why."""
     return all(error.get("category") == "OBJECT_NOT_FOUND" for error in page.get("errors") or ())
@@ -804,7 +874,7 @@ def _week(moment: dt.datetime) -> tuple[int, int]:
     return moment.isocalendar()[:2]
 
 
-def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | None:
+def _explained(response: httpx.Response, body: Any, stream: str) -> OnefunnelError | Again | None:
     """What HubSpot's error means ("API usage guidelines", "Error handling")."""
     if response.status_code < 400 or not isinstance(body, Mapping):
         return None
@@ -820,14 +890,18 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
             "HubSpot does not accept the access token",
             do=f"store the token of a private app that exists, or sign in again ({_DOCS})",
         )
+    out = f"take the stream out of pipeline.yml: `without: [{stream}]` ({_DOCS})"
     if body.get("category") == "MISSING_SCOPES":
         contexts = [e.get("context") or {} for e in body.get("errors", ())]
-        scopes = sorted(
-            {s for c in contexts for k in ("requiredGranularScopes", "requiredScopes") for s in c.get(k, ())}
-        )
+        scopes = {s for c in contexts for k in ("requiredGranularScopes", "requiredScopes") for s in c.get(k, ())}
+        named = ", ".join(sorted(scopes)) or (SPLITS_SCOPE if _is_of_splits(response) else "HubSpot does not say which")
         return ConfigError(
-            f"the app lacks a scope: {', '.join(scopes) or 'HubSpot does not say which'}",
-            do=f"grant it to the app and store the new token, or take the stream out of pipeline.yml ({_DOCS})",
+            f"the app lacks a scope: {named}", do=f"grant it to the app and store the new token, or {out}"
+        )
+    if response.status_code == 403 and _is_of_splits(response):
+        return ConfigError(
+            f"the portal gives no deal splits: {body.get('category', '')}: {quoted(body.get('message', ''))}",
+            do=f"they need Sales Hub Enterprise, deal splits that are turned on, and the scope {SPLITS_SCOPE}; or {out}",
         )
     return (
         StepFailed(
@@ -837,3 +911,7 @@ def _explained(response: httpx.Response, body: Any) -> OnefunnelError | Again | 
         if response.status_code not in RETRIED
         else None
     )
+
+
+def _is_of_splits(response: httpx.Response) -> bool:
+    return response.url.path.endswith(SPLITS)

@@ -80,7 +80,7 @@ def _fetch_emails(api: Api, asked: Asked, inbox: Inbox) -> None:
         {"records": Records(_email_pages(api, inbox, first, last, asked.as_of), fields, "$.events[*]")},
         covered=None,
         totals=TOTALS.empty_table(),
-        about=lambda: _about(api, {"first_day": str(first), "last_day": str(last)}),
+        about=lambda: about(api, {"first_day": str(first), "last_day": str(last)}),
         select=select,
     )
 
@@ -99,7 +99,7 @@ def _email_pages(api: Api, inbox: Inbox, first: dt.date, last: dt.date, as_of: d
             file = inbox.pages / f"emails-{next(numbers):06d}.json"
             query = {**asked, **({"offset": offset} if offset else {})}
             try:
-                page = _page(api, "email/public/v1/events", file, query, "events", _fits(kind, seen))
+                page = page_of(api, "email/public/v1/events", file, query, "events", _fits(kind, seen))
             except StepFailed as error:
                 # An offset does not live long: what it led to is read by shorter pieces.
                 if not offset or until - since < _DAY_MS or isinstance(error, Repeated):
@@ -132,7 +132,7 @@ def _fetch_attendance(api: Api, asked: Asked, inbox: Inbox) -> None:
     events = _recent(_events(api, inbox), asked)
     for event in events:
         path = f"marketing/v3/marketing-events/participations/{event}/breakdown"
-        files += [file for file, _ in _listed(api, inbox, f"event-{event}", path, event)]
+        files += [file for file, _ in listed(api, inbox, f"event-{event}", path, event)]
     fields = [
         Field("id"),
         Field("state", "properties.attendanceState"),
@@ -156,14 +156,14 @@ def _fetch_attendance(api: Api, asked: Asked, inbox: Inbox) -> None:
         {"records": Records(files, fields, "$.results[*]")},
         covered=None,
         totals=TOTALS.empty_table(),
-        about=_about(api, {"events": len(events)}),
+        about=about(api, {"events": len(events)}),
         select=select,
     )
 
 
 def _events(api: Api, inbox: Inbox) -> dict[str, str]:
     """Each marketing event with the day on which it begins; empty: it does not say."""
-    pages = _listed(api, inbox, "events", "marketing/v3/marketing-events")
+    pages = listed(api, inbox, "events", "marketing/v3/marketing-events")
     return {str(e["objectId"]): str(e.get("startDateTime") or "")[:10] for _, page in pages for e in page["results"]}
 
 
@@ -176,7 +176,7 @@ def _recent(events: Mapping[str, str], asked: Asked) -> list[str]:
     return [event for event, begins in events.items() if not begins or begins >= since]
 
 
-def _listed(api: Api, inbox: Inbox, name: str, path: str, of: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
+def listed(api: Api, inbox: Inbox, name: str, path: str, of: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
     """The pages of a list: of marketing events, or of the participations of one."""
     after, seen = "", set[str]()
 
@@ -187,7 +187,7 @@ def _listed(api: Api, inbox: Inbox, name: str, path: str, of: str = "") -> Itera
     for number in count():
         file = inbox.pages / f"{name}-{number:06d}.json"
         query = {"limit": str(LIST_PAGE), **({"after": after} if after else {})}
-        page = _page(api, path, file, query, "results", fits)
+        page = page_of(api, path, file, query, "results", fits)
         yield file, page
         after = _after(page)
         if not after:
@@ -213,7 +213,7 @@ class Repeated(StepFailed):
     """Pages that are none, or lead back; shorter pieces would not mend it."""
 
 
-def _page(
+def page_of(
     api: Api,
     path: str,
     to: Path,
@@ -242,6 +242,7 @@ def _milliseconds(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days * _DAY_MS
 
 
-def _about(api: Api, more: Mapping[str, Any]) -> dict[str, Any]:
+def about(api: Api, more: Mapping[str, Any]) -> dict[str, Any]:
+    """For the receipt: what was asked for, requests, limits."""
     usage = api.usage
     return {**more, "requests": usage.requests, "retries": usage.retries, "limits": dict(usage.limits)}

@@ -1,7 +1,7 @@
 """The company's HubSpot portal: CRM objects, search, associations, owners, properties and pipelines.
 
 Shapes are those of HubSpot's API reference: CRM objects v3 (list, read, batch read), "Search the CRM", associations v4,
-owners v3, "API usage guidelines" (limits and their headers), and of the error bodies that its own clients report.
+owners v3, deal splits v3, "API usage guidelines" (limits and their headers), and of the error bodies that its own clients report.
 
 Beside `control`:
 
@@ -12,7 +12,7 @@ Beside `control`:
 | `POST /_sandbox/hard_delete` with `{"id": "1000…"}` | the record is gone, from the archive too |
 | `POST /_sandbox/expire` with `{"what": "tokens"}` | makes what was handed out invalid |
 
-E-mail events and marketing events are in `hubspot_touches`. Not served: writes, tasks and notes, the Leads object, custom objects,
+E-mail events, their sendings and marketing events are in `hubspot_touches`. Not served: writes, tasks and notes, the Leads object, custom objects,
 webhooks.
 """
 
@@ -44,6 +44,7 @@ from onefunnel.sandbox.servers.hubspot_objects import (
     Kind,
     Link,
     Portal,
+    Split,
     Version,
     created_name,
     kinds,
@@ -65,6 +66,7 @@ _SCOPE = {
     "meetings": "crm.objects.contacts.read",
     "emails": "sales-email-read",
     "content": "content",
+    "deal_splits": "crm.dealsplits.read_write",
 }
 # As "Account information API" has it: no scope is needed.
 _DETAILS = {
@@ -101,7 +103,8 @@ class Settings(BaseModel):
         search_window: how far a search can be paged.
         search_lag_seconds: what was changed so shortly before now is not found by the search yet.
         history_versions: most versions of a property's history.
-        forbidden: object types that the app has no scope for; `content` is the scope of e-mail events.
+        forbidden: object types that the app has no scope for; `content` is the scope of e-mail events and their sendings,
+            `deal_splits` that of deal splits.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -291,6 +294,7 @@ def make_app(company: Company, day: int) -> FastAPI:
     _add_objects(app, account)
     _add_search(app, account)
     _add_associations(app, account)
+    _add_splits(app, account)
     _add_lists(app, account)
     hubspot_touches.mount(app, account, ApiError)
 
@@ -656,6 +660,46 @@ def _add_associations(app: FastAPI, account: Account) -> None:
         if len(links) > size:
             answer["paging"] = {"next": {"after": links[size - 1].to_id}}
         return account.limited(JSONResponse(answer))
+
+
+def _add_splits(app: FastAPI, account: Account) -> None:
+    @app.post("/crm/v3/objects/deals/splits/batch/read")
+    async def splits(request: Request) -> Response:
+        """How many deals are too many is not documented; it is as with other batches."""
+        account.admit(request, "deal_splits")
+        order = await request.json()
+        inputs = [str(entry.get("id", "")) for entry in order.get("inputs", [])]
+        if not 1 <= len(inputs) <= _BATCH_MOST:
+            raise ApiError(400, "VALIDATION_ERROR", f"inputs must be 1 to {_BATCH_MOST} ids")
+        there = {record.record_id for record in account.records("deals", archived=False)}
+        found = account.portal.splits
+        answer: dict[str, Any] = {
+            "status": "COMPLETE",
+            "results": [
+                {"id": i, "splits": [_split(s) for s in found.get(i, [])]} for i in dict.fromkeys(inputs) if i in there
+            ],
+            "startedAt": _now(account),
+            "completedAt": _now(account),
+        }
+        if lost := [i for i in inputs if i not in there]:
+            error = {
+                "status": "error",
+                "category": "OBJECT_NOT_FOUND",
+                "message": "Could not get some DEALS objects, they may be deleted or not exist.",
+                "context": {"ids": lost},
+            }
+            answer |= {"numErrors": 1, "errors": [error]}
+        return account.limited(JSONResponse(answer, 207 if lost else 200))
+
+
+def _split(split: Split) -> dict[str, Any]:
+    return {
+        "id": split.split_id,
+        "properties": {"hs_deal_split_percentage": split.share, "hubspot_owner_id": split.owner},
+        "createdAt": moment(split.created_at),
+        "updatedAt": moment(split.changed_at),
+        "archived": False,
+    }
 
 
 def _add_lists(app: FastAPI, account: Account) -> None:

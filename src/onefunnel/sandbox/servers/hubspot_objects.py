@@ -6,6 +6,8 @@ lead's status is `hs_lead_status`. A merged record is gone from every list; its 
 `hs_merged_object_ids`, was changed at the second of the merge, and has its associations. What is deleted is archived
 for 90 days ("Restore or delete records", knowledge base), and then gone.
 
+A deal's splits are the company's revenue splits: HubSpot knows no credit on top of the whole, so overlays are not here.
+
 Calls, meetings and e-mails are objects of their own, that lead to a contact, a company and a deal. A mail that a machine sent
 is that of a sequence; the company's tasks are not served.
 
@@ -38,7 +40,7 @@ STAGES = {  # the business's word -> (id, label, probability, closed)
 }
 _LIFECYCLE = {"Marketing Qualified": "marketingqualifiedlead", "Accepted": "salesqualifiedlead"}
 _LEADS, _CONTACTS, _COMPANIES, _DEALS = 100_000_000_000, 200_000_000_000, 15_000_000_000, 38_000_000_000
-_LINES, _ACTIVITIES = 45_000_000_000, 62_000_000_000
+_LINES, _ACTIVITIES, _SPLITS = 45_000_000_000, 62_000_000_000, 31_000_000_000
 _OWNERS, _USERS, _LEAD_DIGITS = 70_000_000, 50_000_000, "300000000"
 # The company's outcomes of calls, as the ids that every portal has for its default ones ("Calls").
 OUTCOMES = {
@@ -87,6 +89,16 @@ class Link(NamedTuple):
 
     to_id: str
     types: tuple[tuple[str, int, Text], ...]
+
+
+class Split(NamedTuple):
+    """An owner's share in a deal: of 1, with up to eight decimals."""
+
+    split_id: str
+    owner: str
+    share: str
+    created_at: int
+    changed_at: int
 
 
 def contact_id(kind: Literal["lead", "contact"], key: str) -> str:
@@ -565,6 +577,20 @@ class Portal:
                 made = ((101 + n, word) for n, word in enumerate(_LABELS) if word in chosen)
                 types = (*_TYPES[pair], *(("USER_DEFINED", n, word) for n, word in made))
                 found[pair][one_id].append(Link(two_id, types))
+        return found
+
+    @cached_property
+    def splits(self) -> dict[str, list[Split]]:
+        """Deal -> who shares in it; those that were removed are gone."""
+        found: dict[str, list[Split]] = defaultdict(list)
+        for number, r in enumerate(self.state.tables["opportunity_splits"].values()):
+            percent, owner = r.fields["split_percent"], owner_id(r.fields["user_id"])
+            if r.fields["split_type"] == "revenue" and not r.fields["is_deleted"]:
+                assert isinstance(percent, int) and owner is not None  # noqa: S101
+                share = f"{Decimal(percent).scaleb(-8):f}".rstrip("0").rstrip(".")
+                made = (r.created_at, r.changed_at)
+                deal = deal_id(str(r.fields["opportunity_id"]))
+                found[deal].append(Split(str(_SPLITS + number), owner, share, *made))
         return found
 
 

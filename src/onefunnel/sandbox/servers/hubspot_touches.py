@@ -1,7 +1,8 @@
 """What became of the company's marketing e-mails and events, as its HubSpot portal tells it.
 
-Shapes are those of two pages of HubSpot's API reference: *Email analytics v1, get email events* (newest first, at most 1,000
-of a page, an opaque offset that goes with its query) and *Marketing events v3* (the list of events; *participant state*: of
+Shapes are those of HubSpot's API reference: *Email analytics v1, get email events* (newest first, at most 1,000 of a page, an
+opaque offset that goes with its query), *Get all campaign IDs* (the sendings of e-mails, in no particular order), *Get campaign data*,
+and *Marketing events v3* (the list of events; *participant state*: of
 each participant of an event the current state alone, so a registration is not seen any more when the person has come).
 
 | request | what it does |
@@ -17,7 +18,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -189,6 +190,31 @@ def marketing_events(portal: Portal) -> list[Event]:
     return sorted(found, key=lambda e: int(e["objectId"]))
 
 
+def sendings(portal: Portal, events: list[Event]) -> dict[str, Event]:
+    """The company's newsletters that have gone out, as "Get campaign data" has them; in no order."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        counted[str(event["emailCampaignId"])][event["type"]] += 1
+    found = {}
+    for key, r in portal.state.tables["crm_campaigns"].items():
+        starts, own = r.fields["started_on"], counted[key]
+        assert isinstance(starts, dt.date)  # noqa: S101
+        if r.fields["channel"] == "email" and midnight(starts) < portal.state.until:
+            found[key] = {
+                **_APP,
+                "id": int(key),
+                "contentId": 90_000_000_000 + int(key),
+                "name": r.fields["campaign_name"],
+                "subject": "News",
+                "type": "BATCH_EMAIL",
+                "subType": "BATCH",
+                "numIncluded": own["SENT"],
+                "numQueued": own["SENT"],
+                "counters": {"processed": own["SENT"], **{k: own[k.upper()] for k in ("sent", "delivered", "open")}},
+            }
+    return {key: found[key] for key in sorted(found, key=lambda key: key[::-1])}
+
+
 @dataclass
 class _Told:
     """What the portal tells of a day, made once, and what it holds back."""
@@ -198,6 +224,7 @@ class _Told:
     pages: int | None = None
     _of: dict[str, list[Event]] = field(default_factory=dict)
     _part: dict[str, list[Event]] = field(default_factory=dict)
+    _sent: dict[str, Event] = field(default_factory=dict)
     _portal: Portal | None = None
 
     def now(self) -> Portal:
@@ -206,6 +233,7 @@ class _Told:
             self._portal = self.account.portal
             self._of = {"email": email_events(self._portal), "marketing": marketing_events(self._portal)}
             self._part = participations(self._portal)
+            self._sent = sendings(self._portal, self._of["email"])
         return self._portal
 
     def emails(self) -> list[Event]:
@@ -221,6 +249,11 @@ class _Told:
         """The marketing events."""
         self.now()
         return self._of["marketing"]
+
+    def sendings(self) -> dict[str, Event]:
+        """The sendings of e-mails."""
+        self.now()
+        return self._sent
 
     def participants(self, event: str) -> list[Event]:
         """The participations of a marketing event."""
@@ -248,6 +281,25 @@ def mount(app: FastAPI, account: Account, refusal: type[ApiError]) -> None:
         end = start + min(size, account.settings.page_size)
         answer = {"hasMore": end < len(found), "offset": _token(end, asked), "events": found[start:end]}
         return account.limited(JSONResponse(answer))
+
+    @app.get("/email/public/v1/campaigns/by-id")
+    async def campaigns(request: Request) -> Response:
+        account.admit(request, "content")
+        asked = dict(request.query_params)
+        offset = asked.pop("offset", "")
+        size = _whole(asked.pop("limit", "10"), "limit", _EVENTS_MOST, refusal)
+        found = [{"id": int(key), **_APP} for key in told.sendings()]
+        start = _position(offset, asked, refusal) if offset else 0
+        end = start + min(size, account.settings.page_size)
+        answer = {"hasMore": end < len(found), "offset": _token(end, asked), "campaigns": found[start:end]}
+        return account.limited(JSONResponse(answer))
+
+    @app.get("/email/public/v1/campaigns/{key}")
+    async def campaign(request: Request, key: str) -> Response:
+        account.admit(request, "content")
+        if key not in told.sendings():
+            raise refusal(404, "OBJECT_NOT_FOUND", f"Campaign {key} does not exist.")
+        return account.limited(JSONResponse(told.sendings()[key]))
 
     @app.get("/marketing/v3/marketing-events")
     async def listed(request: Request) -> Response:
