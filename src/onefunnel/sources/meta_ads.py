@@ -260,7 +260,7 @@ class MetaAds:
             is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
             (many if is_long else few).extend((account, piece) for piece in pieces(days, DAYS_AT_ONCE))
         jobs = [_Job(*part) for part in many]
-        for pages, too_much in some_at_once(at_once, few, AT_ONCE):
+        for pages, too_much in some_at_once(at_once, few, AT_ONCE, self.api.stopping):
             yield from pages
             jobs += too_much
         yield from self._by_jobs(jobs, params, stem)

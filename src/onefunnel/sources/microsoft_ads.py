@@ -17,18 +17,20 @@ import datetime as dt
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pyarrow as pa
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.ad_accounts import (
     AdAccount,
     Days,
+    Together,
     about,
     cells,
     chosen,
@@ -37,12 +39,11 @@ from onefunnel.sources.ad_accounts import (
     kept_since,
     none_is_lost,
     pieces,
-    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, quoted
+from onefunnel.sources.http import Again, Api, Stopped, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field, lacking
@@ -59,7 +60,8 @@ AT_ONCE = 4
 PAGE_SIZE = 100
 ROUNDED = ("spend_amount",)  # every figure of spend by itself, that of an account as well
 TRIES = 3
-FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS, REPORT_SECONDS = 0.5, 30.0, 1_800.0
+FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 0.25, 30.0
+REPORT_SECONDS = 3_600.0  # all that is waited for the reports of a fetch
 # No zone of a report is UTC. In London it is never an earlier day.
 _ZONE = "GreenwichMeanTimeDublinEdinburghLisbonLondon"
 
@@ -146,6 +148,7 @@ class MicrosoftAds:
         moved = connection.extra.get("download_host")
         self.download_hosts = (*DOWNLOAD_HOSTS, *([moved] if moved else []))
         self._accounts: list[AdAccount] | None = None
+        self._until = 0.0
 
     def close(self) -> None:
         """Close the connections."""
@@ -157,6 +160,7 @@ class MicrosoftAds:
         self.where = self.api.where = self.customers.where = asked.where
         self.api.usage = self.customers.usage = Usage()
         none_is_lost(asked, self.accounts())
+        self._until = time.monotonic() + REPORT_SECONDS
         if asked.stream == "ad_accounts":
             deliver_accounts(inbox, self.accounts(), self.api.usage)
         elif asked.stream == "campaigns":
@@ -183,22 +187,30 @@ class MicrosoftAds:
         days, today = self._days(asked), asked.as_of.astimezone(dt.UTC).date()
         spans = dict.fromkeys(self.accounts(), days) if days[0] <= days[1] else {}
         columns = ("day", "account_id", "currency", *names, *_FIGURES)
-        found = self._reports(report, columns, days, today, inbox.pages)
         # Only campaigns are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if report == "Campaign" else {}
-        said = _Reports()
-        if over:
-            until = min(days[1], today - dt.timedelta(days=1))
-            figures = ("day", "account_id", "spend", "impressions", "clicks")
-            said = self._reports("Account", figures, (days[0], until), today, inbox.pages)
-        # Figures that are still coming in are not the same in two calls.
-        unfinished = {*found.preliminary, *said.preliminary}
-        inbox.deliver(
-            {"records": Records(found.pages, [Field(name, _NAMED[name]) for name in columns])},
-            covered=cells(spans),
-            totals=totals(_said_of_accounts(said.pages, asked.where), over, ROUNDED, but=unfinished),
-            about={**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
-        )
+        until = min(days[1], today - dt.timedelta(days=1)) if over else days[0] - dt.timedelta(days=1)
+        measures = ("day", "account_id", "spend", "impressions", "clicks")
+        unfinished: set[str] = set()  # figures that are still coming in are not the same in two calls
+
+        def pages(reports: Iterable[_Reports]) -> Iterator[Path]:
+            for each in reports:
+                unfinished.update(each.preliminary)
+                yield from each.pages
+
+        def told() -> pa.Table:
+            read = list(pages(of_accounts))  # until then it is not known what is unfinished
+            return totals(_said_of_accounts(read, asked.where), over, ROUNDED, but=unfinished)
+
+        with Together(AT_ONCE, self.api.stopping) as together:
+            figures = self._reports(together, report, columns, days, today, inbox.pages)
+            of_accounts = self._reports(together, "Account", measures, (days[0], until), today, inbox.pages)
+            inbox.deliver(
+                {"records": Records(pages(figures), [Field(name, _NAMED[name]) for name in columns])},
+                covered=cells(spans),
+                totals=told,
+                about=lambda: {**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
+            )
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -246,16 +258,14 @@ class MicrosoftAds:
             )
         return max(first, oldest), min(last, asked.as_of.astimezone(dt.UTC).date())
 
-    def _reports(self, report: str, names: Sequence[str], days: Days, today: dt.date, folder: Path) -> _Reports:
+    def _reports(
+        self, together: Together, report: str, names: Sequence[str], days: Days, today: dt.date, folder: Path
+    ) -> Iterator[_Reports]:
         """Reports by day: complete ones of the days that are over, and of today, where it is among them, what there is."""
         yesterday = today - dt.timedelta(days=1)
         wanted = [(piece, True) for piece in pieces((days[0], min(days[1], yesterday)), DAYS_A_REPORT)]
         wanted += [((today, today), False)] if days[0] <= today <= days[1] else []
-        found = _Reports()
-        for each in some_at_once(lambda w: self._closed(report, names, *w, yesterday, folder), wanted, AT_ONCE):
-            found.pages += each.pages
-            found.preliminary += each.preliminary
-        return found
+        return together.each(lambda w: self._closed(report, names, *w, yesterday, folder), wanted)
 
     def _closed(
         self, report: str, names: Sequence[str], days: Days, complete: bool, yesterday: dt.date, folder: Path
@@ -316,19 +326,20 @@ class MicrosoftAds:
 
     def _ready(self, number: str) -> dict[str, Any]:
         """The status of a report that is not pending any more."""
-        began, pause = time.monotonic(), FIRST_LOOK_SECONDS
+        pause = FIRST_LOOK_SECONDS
         while True:
             answer = self.api.json("POST", "Reporting/v13/GenerateReport/Poll", json={"ReportRequestId": number})
             state = _said(answer, "ReportRequestStatus", self.where)
             if isinstance(state, dict) and state.get("Status") in ("Success", "Error"):
                 return state
-            if time.monotonic() - began > REPORT_SECONDS:
+            if time.monotonic() > self._until:
                 raise EnvironmentNotReady(
-                    f"A report is not ready after {REPORT_SECONDS / 60:,.0f} minutes.",
+                    f"Microsoft's reports are not ready after {REPORT_SECONDS / 60:,.0f} minutes.",
                     where=self.where,
                     do="Run again later; nothing was lost.",
                 )
-            time.sleep(pause)
+            if self.api.stopping.wait(pause):
+                raise Stopped
             pause = min(SLOWEST_LOOK_SECONDS, pause * 1.5)
 
     def _downloaded(self, url: str, stem: Path, name: str) -> tuple[Path, bool]:
@@ -356,6 +367,7 @@ class MicrosoftAds:
             lambda _: {},
             explain=_expired,
             usage=self.api.usage,
+            stopping=self.api.stopping,
             deadline=self.api.deadline,
         ) as api:
             for _ in range(TRIES):
