@@ -33,7 +33,7 @@ RECORDS, CELLS, TOTALS, ABOUT = ".records.parquet", ".cells.parquet", ".totals.p
 @dataclass(frozen=True)
 class Records:
     """Saved pages, and what of each record becomes a column: pages of JSON with the JSON path of their records
-    (`$.results[*]`), or of CSV, without a path. They may be on their way: each is read when it is there."""
+    (`$.results[*]`, `pages.LINES`), or of CSV, without a path. They may be on their way: each is read when it is there."""
 
     pages: Iterable[Path]
     fields: Sequence[Field]

@@ -42,7 +42,7 @@ from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import Again, Api, Usage, parse, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
-from onefunnel.sources.pages import Field, said_of
+from onefunnel.sources.pages import LINES, Field, lines_of
 
 VERSION = "202606"  # a month; LinkedIn switches each off after about a year
 API, TOKEN = "https://api.linkedin.com", "https://www.linkedin.com/oauth/v2/accessToken"
@@ -61,6 +61,9 @@ _FIGURES = {
     "conversions": "externalWebsiteConversions",
     "conversions_value": "conversionValueInLocalCurrency",
 }
+_RECORDS = "$.elements[*]"
+_START = tuple(Field(part, f"dateRange.start.{part}") for part in ("year", "month", "day"))
+_PIVOTS = Field("pivots", "pivotValues")
 _URNS = {
     "account_id": "urn:li:sponsoredAccount:",
     "campaign_id": "urn:li:sponsoredCampaign:",
@@ -141,7 +144,7 @@ class LinkedInAds:
                 pass
         fields = [Field("account"), Field("campaign_id", "id"), Field("name"), Field("status")]
         inbox.deliver(
-            {"records": Records(pages, fields, "$.elements[*]")},
+            {"records": Records(pages, fields, _RECORDS)},
             select=f"select replace(account, '{_URNS['account_id']}', '') as account_id, * exclude (account) from records",  # noqa: S608
             covered=None,
             totals=TOTALS.empty_table(),
@@ -155,8 +158,7 @@ class LinkedInAds:
         currencies = inbox.pages / "currencies.json"
         listed = [{"account_id": account.id, "currency": account.currency} for account in spans]
         currencies.write_text(json.dumps({"accounts": listed}), encoding="utf-8")
-        date = [Field(part, f"dateRange.start.{part}") for part in ("year", "month", "day")]
-        fields = [*date, Field("pivots", "pivotValues"), *(Field(name, path) for name, path in _FIGURES.items())]
+        fields = [*_START, _PIVOTS, *(Field(name, path) for name, path in _FIGURES.items())]
         ids = ", ".join(_id(name) for name in ("account_id", *names))
         select = f"""
             with elements as (
@@ -179,7 +181,7 @@ class LinkedInAds:
 
             inbox.deliver(
                 {
-                    "records": Records(figures, fields, "$.elements[*]"),
+                    "records": Records(figures, fields, LINES),
                     "currencies": Records([currencies], [Field("account_id"), Field("currency")], "$.accounts[*]"),
                 },
                 select=select,
@@ -264,13 +266,11 @@ class LinkedInAds:
         part = f"-{campaigns[0]}-{len(campaigns)}" if campaigns else ""
         page = folder / f"{'-'.join(pivots)}-{account.id}-{first}-{last}{part}.json"
         _elements(self._asked(query, page), self.where, "adAnalytics")
-        start = ", ".join(
-            f"try_cast(json ->> '$.dateRange.start.{part}' as bigint)" for part in ("year", "month", "day")
-        )
-        of_the_account = f"list_contains(json ->> '$.pivotValues[*]', '{_URNS['account_id']}{account.id}')"
+        of_the_account = f"contains(pivots, '\"{_URNS['account_id']}{account.id}\"')"
+        start = ", ".join(f"try_cast({field.name} as bigint)" for field in _START)
         within = f"make_date({start}) between date '{first}' and date '{last}'"
-        rows, ours = said_of(
-            page, "$.elements[*]", f"count(*), count(*) filter ({of_the_account} and {within})", self.where
+        lines, (rows, ours) = lines_of(
+            page, _RECORDS, (*_START, _PIVOTS), f"count(*), count(*) filter ({of_the_account} and {within})", self.where
         )
         if ours < rows:
             raise StepFailed(
@@ -279,8 +279,8 @@ class LinkedInAds:
                 do="Run again; if it stays so, please report it as an issue.",
             )
         if rows < MAX_ELEMENTS:
-            return [page]
-        page.unlink()  # it may have been cut off
+            return [lines]
+        lines.unlink()  # it may have been cut off
         if first < last:
             parts = [self._figures(account, half, pivots, campaigns, folder) for half in halves(days)]
         else:
@@ -310,11 +310,12 @@ class LinkedInAds:
 def _said_of_accounts(pages: Iterable[Path]) -> Iterator[Any]:
     """What LinkedIn says an account spent on a day, by calls that know no campaigns."""
     for page in pages:
-        for element in parse(page.read_text(encoding="utf-8"))["elements"]:
-            measures = {"spend_amount": "cost", "impressions": "impressions", "clicks": "clicks"}
-            said = {measure: element.get(_FIGURES[name]) for measure, name in measures.items()}
-            account = str(element["pivotValues"][0]).removeprefix(_URNS["account_id"])
-            yield account, str(_day(element)), said
+        with page.open(encoding="utf-8") as lines:
+            for element in (parse(line) for line in lines if line.strip()):
+                measures = {"spend_amount": "cost", "impressions": "impressions", "clicks": "clicks"}
+                said = {measure: element.get(_FIGURES[name]) for measure, name in measures.items()}
+                account = str(element["pivotValues"][0]).removeprefix(_URNS["account_id"])
+                yield account, str(_day(element)), said
 
 
 def _urns(name: str, ids: Sequence[str]) -> str:

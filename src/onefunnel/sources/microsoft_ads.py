@@ -20,10 +20,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pyarrow as pa
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
@@ -62,6 +63,7 @@ ROUNDED = ("spend_amount",)  # every figure of spend by itself, that of an accou
 TRIES = 3
 FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 0.25, 30.0
 REPORT_SECONDS = 3_600.0  # all that is waited for the reports of a fetch
+_BLOCK_BYTES = 1024 * 1024
 # No zone of a report is UTC. In London it is never an earlier day.
 _ZONE = "GreenwichMeanTimeDublinEdinburghLisbonLondon"
 
@@ -407,20 +409,42 @@ def _unpacked(archive: Path, to: Path, name: str) -> bool:
             if not key:
                 break
             said[key.removesuffix(":")] = value
-        records, is_open, is_over = -1, False, False  # the first of them is the column names
-        for line in report:
-            if is_over := not is_open and not line.strip():
-                break
-            out.write(line)
-            is_open ^= line.count(b'"') % 2 == 1  # a value may hold a line break
-            records += not is_open
-        if not is_over or not report.read(3).startswith(b'"@'):
+        lines, rest = _lines(report, out)
+        if not (rest + report.read(3)).startswith(b'"@'):
             raise _Broken("it breaks off.")
+        while report.read(_BLOCK_BYTES):  # at its end the archive's check sum is looked at
+            pass
+    records = lines - 1  # the first of them is the column names
     if said.get("Report Name") != name:
         raise _Broken("it is another one than was asked for.")
     if said.get("Rows") != str(records):
         raise _Broken(f"it has {records:,} records and says that it has {said.get('Rows', 'an unknown number of')}.")
     return said.get("Potential Incomplete Data") != "false"
+
+
+def _lines(report: IO[bytes], out: IO[bytes]) -> tuple[int, bytes]:
+    """Write lines up to a blank one: how many, and what was read behind it. A value in quotes may hold line breaks.
+
+    Raises:
+        _Broken: there is no blank line.
+    """
+    number, rest, is_open = 0, b"", False
+    while block := report.read(_BLOCK_BYTES):
+        block = rest + block
+        whole, rest = block[: (end := block.rfind(b"\n") + 1)], block[end:]
+        data = np.frombuffer(whole, dtype=np.uint8)
+        quotes, breaks = (np.flatnonzero(data == ord(sign)) for sign in '"\n')
+        ends = breaks[np.searchsorted(quotes, breaks) % 2 == is_open] + 1
+        short = np.flatnonzero(np.diff(ends, prepend=0) <= len("\r\n"))
+        for line in short.tolist():
+            begin = int(ends[line - 1]) if line else 0
+            if not (is_open and line == 0) and not whole[begin : ends[line]].strip():
+                out.write(whole[:begin])
+                return number + line, whole[ends[line] :] + rest
+        out.write(whole)
+        number += ends.size
+        is_open ^= quotes.size % 2 == 1
+    raise _Broken("it breaks off.")
 
 
 def _said_of_accounts(pages: Sequence[Path], where: str) -> Iterator[tuple[str, str, Mapping[str, str | None]]]:
