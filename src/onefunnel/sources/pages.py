@@ -25,7 +25,9 @@ from onefunnel.sources.json_lines import write_lines
 MAX_LINE_BYTES = 16 * 1024 * 1024
 LINE_BYTES = 1024 * 1024  # of a record that is JSON, unless a longer one is seen
 LINES = "lines"  # in place of the path of the records
-BATCH_BYTES = 8 * 1024 * 1024  # of pages that are read at a time, while the next ones come: one file of records for each
+BATCH_BYTES = (
+    8 * 1024 * 1024
+)  # of pages that are read at a time, while the next ones come: one file of records for each
 
 
 @dataclass(frozen=True)
