@@ -235,13 +235,14 @@ def test_a_report_that_is_never_ready_ends_in_words(url: str, tmp_path: Path, mo
         fetch(url, tmp_path, asked("performance_daily"))
 
 
-def test_figures_and_control_totals_are_ordered_together(
+def test_all_reports_of_figures_and_control_totals_wait_together(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(microsoft_ads, "FIRST_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(microsoft_ads, "FIRST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(microsoft_ads, "DAYS_A_REPORT", 30)
     rows, beside = fetch(url, tmp_path, asked("performance_daily"))
     paths = [request["path"] for request in journal(url)]
-    assert paths.count(SUBMIT) == 3, "days that are over, today, accounts"
+    assert paths.count(SUBMIT) == 5, "two of days that are over, today, two of accounts"
     assert SUBMIT not in paths[next(n for n, path in enumerate(paths) if path.startswith("/download")) :]
     assert said(rows) == truth() and beside.totals.num_rows
 

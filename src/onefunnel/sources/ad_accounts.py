@@ -183,19 +183,28 @@ class Together:
         self._pool.shutdown(cancel_futures=True)
         self._stopping.clear()
 
-    def each(self, do: Callable[[Thing], Made], things: Iterable[Thing]) -> Iterator[Made]:
-        """Do things, behind those of earlier calls; what was made, in the order of the things and each as soon as it is there.
+    def begin(self, do: Callable[[Thing], Made], thing: Thing) -> Callable[[], Made]:
+        """Do a thing, behind those that were begun before; calling what is returned waits for it.
 
-        Raises what the first failure raised, be it of these things or of others.
+        Raises, when it is called, what the first failure raised, be it of this thing or of another.
         """
-        begun = deque(self._pool.submit(self._unless_failed, do, thing) for thing in things)
+        begun = self._pool.submit(self._unless_failed, do, thing)
+
+        def made() -> Made:
+            found = begun.result()
+            if not found:
+                raise self._errors[0]
+            return found[0]
+
+        return made
+
+    def each(self, do: Callable[[Thing], Made], things: Iterable[Thing]) -> Iterator[Made]:
+        """Begin things; what was made, in the order of the things and each as soon as it is there. Raises as `begin`."""
+        begun = deque(self.begin(do, thing) for thing in things)
 
         def made() -> Iterator[Made]:
             while begun:
-                found = begun.popleft().result()
-                if not found:
-                    raise self._errors[0]
-                yield found[0]
+                yield begun.popleft()()
 
         return made()
 

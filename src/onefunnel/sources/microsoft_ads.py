@@ -17,8 +17,8 @@ import datetime as dt
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -100,6 +100,18 @@ class _Broken(Exception):
     """A report that is not whole."""
 
 
+@dataclass(frozen=True)
+class _Order:
+    """A report that is wanted, and how to wait for its number at Microsoft if it was ordered; its books may be open."""
+
+    report: str
+    names: Sequence[str]
+    days: Days
+    complete: bool
+    daily: bool = True
+    number: Callable[[], str | _OpenBooks] | None = None
+
+
 @dataclass
 class _Reports:
     """Reports of the same columns: their records, and of which days they say, or must be taken to be, unfinished."""
@@ -176,8 +188,8 @@ class MicrosoftAds:
         """The campaigns that did anything in the days that are read; those from before are known already."""
         names = ("account_id", "campaign_id", "name", "campaign_type", "status")
         days = self._days(asked)
-        request = self._request("Campaign", (*names, "impressions"), days, complete=False, daily=False)
-        page = self._report(request, inbox.pages / "campaigns")[0] if days[0] <= days[1] else None
+        order = _Order("Campaign", (*names, "impressions"), days, complete=False, daily=False)
+        page = self._report(order, inbox.pages / "campaigns")[0] if days[0] <= days[1] else None
         inbox.deliver(
             {"records": Records([page] if page else [], [Field(name, _NAMED[name]) for name in names])},
             covered=None,
@@ -205,8 +217,13 @@ class MicrosoftAds:
             return totals(_said_of_accounts(read, asked.where), over, ROUNDED, but=unfinished)
 
         with Together(AT_ONCE, self.api.stopping) as together:
-            figures = self._reports(together, report, columns, days, today, inbox.pages)
-            of_accounts = self._reports(together, "Account", measures, (days[0], until), today, inbox.pages)
+            ordered = [
+                self._ordered(together, report, columns, days, today),
+                self._ordered(together, "Account", measures, (days[0], until), today),
+            ]
+            figures, of_accounts = (
+                together.each(lambda each: self._closed(each, today, inbox.pages), some) for some in ordered
+            )
             inbox.deliver(
                 {"records": Records(pages(figures), [Field(name, _NAMED[name]) for name in columns])},
                 covered=cells(spans),
@@ -260,63 +277,81 @@ class MicrosoftAds:
             )
         return max(first, oldest), min(last, asked.as_of.astimezone(dt.UTC).date())
 
-    def _reports(
-        self, together: Together, report: str, names: Sequence[str], days: Days, today: dt.date, folder: Path
-    ) -> Iterator[_Reports]:
-        """Reports by day: complete ones of the days that are over, and of today, where it is among them, what there is."""
+    def _ordered(
+        self, together: Together, report: str, names: Sequence[str], days: Days, today: dt.date
+    ) -> list[_Order]:
+        """Order reports by day: complete ones of the days that are over, and of today, where it is among them, what there is.
+
+        All wait at Microsoft together; each is looked at in its turn.
+        """
+
+        def ordered(request: dict[str, Any]) -> str | _OpenBooks:
+            try:
+                return self._submitted(request)
+            except _OpenBooks as error:
+                return error
+
         yesterday = today - dt.timedelta(days=1)
         wanted = [(piece, True) for piece in pieces((days[0], min(days[1], yesterday)), DAYS_A_REPORT)]
         wanted += [((today, today), False)] if days[0] <= today <= days[1] else []
-        return together.each(lambda w: self._closed(report, names, *w, yesterday, folder), wanted)
+        orders = [_Order(report, names, *each) for each in wanted]
+        return [replace(each, number=together.begin(ordered, self._request(each))) for each in orders]
 
-    def _closed(
-        self, report: str, names: Sequence[str], days: Days, complete: bool, yesterday: dt.date, folder: Path
-    ) -> _Reports:
+    def _closed(self, order: _Order, today: dt.date, folder: Path) -> _Reports:
         """A report of days; where the books of yesterday are open, one of the days before it and one of what there is of it.
 
         Raises:
             EnvironmentNotReady: the books of an older day are open.
         """
-        stem = folder / f"{report}-{days[0]}-{days[1]}"
+        days, yesterday = order.days, today - dt.timedelta(days=1)
         try:
-            page, is_incomplete = self._report(self._request(report, names, days, complete=complete), stem)
+            page, is_incomplete = self._report(order, folder / f"{order.report}-{days[0]}-{days[1]}")
         except _OpenBooks:
             if days[1] != yesterday:
                 raise EnvironmentNotReady(
                     f"Microsoft has not closed its books of {days[1]} or before.",
-                    where=f"{self.where}, {report} report",
+                    where=f"{self.where}, {order.report} report",
                     do="Run again in some hours; nothing was lost.",
                 ) from None
             before = (days[0], yesterday - dt.timedelta(days=1))
             parts = [(before, True)] if before[0] <= before[1] else []
             found = [
-                self._closed(report, names, *part, yesterday, folder)
+                self._closed(_Order(order.report, order.names, *part), today, folder)
                 for part in (*parts, ((yesterday, yesterday), False))
             ]
             return _Reports([p for each in found for p in each.pages], [d for each in found for d in each.preliminary])
-        return _Reports([page] if page else [], [str(days[1])] if is_incomplete or not complete else [])
+        return _Reports([page] if page else [], [str(days[1])] if is_incomplete or not order.complete else [])
 
-    def _request(
-        self, report: str, names: Sequence[str], days: Days, *, complete: bool, daily: bool = True
-    ) -> dict[str, Any]:
+    def _request(self, order: _Order) -> dict[str, Any]:
+        days = order.days
         first, last = ({"Day": day.day, "Month": day.month, "Year": day.year} for day in days)
         return {
-            "Type": f"{report}PerformanceReportRequest",
-            "ReportName": f"onefunnel {report} {days[0]} {days[1]} {len(names)}",
+            "Type": f"{order.report}PerformanceReportRequest",
+            "ReportName": f"onefunnel {order.report} {days[0]} {days[1]} {len(order.names)}",
             "Format": "Csv",
             "FormatVersion": "2.0",
-            "ReturnOnlyCompleteData": complete,
-            "Aggregation": "Daily" if daily else "Summary",
-            "Columns": [_NAMED[name] for name in names],
+            "ReturnOnlyCompleteData": order.complete,
+            "Aggregation": "Daily" if order.daily else "Summary",
+            "Columns": [_NAMED[name] for name in order.names],
             "Scope": {"AccountIds": [int(account.id) for account in self.accounts()]},
             "Time": {"CustomDateRangeStart": first, "CustomDateRangeEnd": last, "ReportTimeZone": _ZONE},
         }
 
-    def _report(self, request: dict[str, Any], stem: Path) -> tuple[Path | None, bool]:
-        """Order a report, wait for it and save it: (CSV with its column names, None without data; may it be incomplete)."""
+    def _submitted(self, request: dict[str, Any]) -> str:
+        answer = self.api.json("POST", "Reporting/v13/GenerateReport/Submit", json={"ReportRequest": request})
+        return str(_said(answer, "ReportRequestId", self.where))
+
+    def _report(self, order: _Order, stem: Path) -> tuple[Path | None, bool]:
+        """Wait for a report and save it: (CSV with its column names, None without data; may it be incomplete).
+
+        It is ordered where it is not yet, and where it could not be made.
+        """
+        request, number = self._request(order), order.number() if order.number else None
         for _ in range(TRIES):
-            answer = self.api.json("POST", "Reporting/v13/GenerateReport/Submit", json={"ReportRequest": request})
-            state = self._ready(str(_said(answer, "ReportRequestId", self.where)))
+            if isinstance(number, _OpenBooks):
+                raise number
+            state = self._ready(number or self._submitted(request))
+            number = None
             if state["Status"] == "Success":
                 url = state.get("ReportDownloadUrl")
                 return self._downloaded(str(url), stem, request["ReportName"]) if url else (None, False)
