@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -40,14 +41,14 @@ from onefunnel.sources.inbox import Inbox
 
 RECORDS = 300_000
 FAR = ("--seconds-per-answer", "0.1", "--bytes-per-second", "12500000")  # of each connection: 100 Mbit/s
-# Vendor: stream, size of the company (None: made on the spot), how many requests the connector has under way.
-MEASURED: dict[str, tuple[str, float | None, int]] = {
-    "google_ads": ("performance_daily", None, 4),
-    "meta_ads": ("performance_daily", 40.0, 4),
-    "linkedin_ads": ("performance_daily", 40.0, 4),
-    "microsoft_ads": ("performance_daily", 40.0, 4),
-    "salesforce": ("leads", None, 1),
-    "hubspot": ("contacts", 3.0, 1),
+# Vendor: stream, size of the company (None: made on the spot), days of figures, how many requests the connector has under way.
+MEASURED: dict[str, tuple[str, float | None, int, int]] = {
+    "google_ads": ("performance_daily", None, 100, 4),
+    "meta_ads": ("performance_daily", 40.0, 60, 4),
+    "linkedin_ads": ("performance_daily", 20.0, 730, 4),
+    "microsoft_ads": ("performance_daily", 8.0, 1_060, 4),
+    "salesforce": ("leads", None, 0, 1),
+    "hubspot": ("contacts", 3.0, 0, 1),
 }
 CURSORS = ("after=", "locator=", "pageToken=")  # in the address of a page that another one named
 Request = tuple[str, str, bytes, str]  # method, target, body, its type
@@ -85,17 +86,22 @@ class Recorder:
         self.requests[(*key, headers.get("content-type", ""))] = None
 
 
+@cache
+def _cell(vendor: str, stream: str) -> dict[str, str]:
+    """What names a cell of a stream, by its declaration, which a run reads once for all streams."""
+    declared = yaml.safe_load((PROJECT / f"src/onefunnel/sources/{vendor}.yml").read_text())["streams"][stream]
+    names = declared["partition"] if declared["replaces"] == "partition" else declared["key"]
+    return {name: declared["columns"][name]["from"] for name in names}
+
+
 def _fetch(vendor: str, stream: str, base: str, as_of: dt.datetime, since: dt.date) -> None:
     os.environ["AIRFLOW_CONN_MEASURED"] = connection(vendor, base)
     module = importlib.import_module(f"onefunnel.sources.{vendor}")
-    declared = yaml.safe_load((PROJECT / f"src/onefunnel/sources/{vendor}.yml").read_text())["streams"][stream]
-    names = declared["partition"] if declared["replaces"] == "partition" else declared["key"]
-    cell = {name: declared["columns"][name]["from"] for name in names}
     asked = Asked(vendor, stream, "measured", as_of, None, {}, since, (), None, None)
     connector = module.connect(vendor, connection_of("measured"), ())
     try:
         with tempfile.TemporaryDirectory(prefix="onefunnel-bench-") as folder:
-            connector.fetch(asked, Inbox(Path(folder), asked, cell))
+            connector.fetch(asked, Inbox(Path(folder), asked, _cell(vendor, stream)))
     finally:
         connector.close()
 
@@ -128,10 +134,12 @@ def _chains(requests: list[Request]) -> list[list[Request]]:
 
 
 @contextmanager
-def _recorded(vendor: str, stream: str, scale: float) -> Iterator[tuple[Path, list[Request], dt.datetime, dt.date]]:
+def _recorded(
+    vendor: str, stream: str, scale: float, days: int
+) -> Iterator[tuple[Path, list[Request], dt.datetime, dt.date]]:
     """A file of answers, the requests in their order, and what was asked: the instant and the first day."""
-    company = Company(scale=scale, business=vendor in ("salesforce", "hubspot"))
-    as_of, since = company.as_of(1), company.as_of(1).date() - dt.timedelta(days=60)
+    company = Company(scale=scale, history_days=days or None, business=not days)
+    as_of, since = company.as_of(1), company.as_of(1).date() - dt.timedelta(days=days)
     server = Recorder(importlib.import_module(f"onefunnel.sandbox.servers.{vendor}").make_app(company, 1))
     with serve(server) as base:
         _fetch(vendor, stream, base, as_of, since)
@@ -159,9 +167,10 @@ def _cpu_of(process: int) -> float:
 
 def measure(vendor: str, runs: int) -> list[dict[str, object]]:
     """Rows of one vendor: answered at once, and from far away."""
-    stream, scale, at_once = MEASURED[vendor]
+    stream, scale, days, at_once = MEASURED[vendor]
     rows: list[dict[str, object]] = []
-    with _made(vendor, stream) if scale is None else _recorded(vendor, stream, scale) as (what, requests, as_of, since):
+    answered = _made(vendor, stream) if scale is None else _recorded(vendor, stream, scale, days)
+    with answered as (what, requests, as_of, since):
         for name, pace in (("at once", ()), ("far away", FAR)):
             more = ("--records", str(RECORDS)) if scale is None else ()
             with running(str(what), *more, *pace) as base:

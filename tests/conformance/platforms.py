@@ -141,6 +141,7 @@ _NO_CRM = {
     "search_window": "nothing is searched",
 }
 _NO_ADDRESS = "pages are named by tokens, never by addresses"
+_ONE_BY_ONE = "one request is under way at a time"
 _NO_WINDOW = "an answer may be as long as it likes"
 
 PLATFORMS = (
@@ -303,7 +304,7 @@ PLATFORMS = (
                 "elsewhere.invalid",
             ),
         },
-        reasons={"search_window": _NO_WINDOW},
+        reasons={"search_window": _NO_WINDOW, "side_by_side": _ONE_BY_ONE},
     ),
     Platform(
         "hubspot",
@@ -332,6 +333,7 @@ PLATFORMS = (
             "error_200": refused(200, hubspot("INTERNAL"), "no page of records"),
         },
         reasons={
+            "side_by_side": _ONE_BY_ONE,
             "expired_page": "the token of a page is the last id; it does not expire",
             "foreign_address": _NO_ADDRESS,
         },

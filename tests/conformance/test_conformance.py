@@ -289,6 +289,25 @@ def test_quota(vendor: Running) -> None:
     vendor.recovers()
 
 
+def test_side_by_side(vendor: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where requests go on side by side, a used-up quota ends all of them: none that was answered so knocks again (S2)."""
+    most = 4
+    monkeypatch.setattr(vendor.platform.connector, "AT_ONCE", most)
+    assert vendor.load() == vendor.whole()
+    said = vendor.platform.spoiled["quota"]
+    vendor.clean()
+    vendor.spoil({**said.fault, "start": 2, "times": None})
+    assert said.error is not None
+    fails(vendor, said.error, said.says, deadline_seconds="30")
+    refused = [r["at"] for r in vendor.journal() if r["fault"]]
+    assert 1 <= len(refused) <= most, "no more than were under way"
+    assert max(refused) - min(refused) < 0.5
+    asked = len(vendor.journal())
+    time.sleep(0.1)
+    assert len(vendor.journal()) == asked, "nobody goes on behind"
+    vendor.recovers()
+
+
 def test_burst(vendor: Running) -> None:
     """429 without a time, 500, 502, 503 and 504 in a row are waited out (S2, S3)."""
     first = vendor.platform.page["start"]

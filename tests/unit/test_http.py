@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from onefunnel.errors import ConfigError, EnvironmentNotReady, StepFailed
 from onefunnel.sandbox.company import Company
 from onefunnel.sandbox.servers import serve
 from onefunnel.sandbox.servers.control import Clock, new_app
-from onefunnel.sources.http import Again, Api, Number, quoted, retry_after
+from onefunnel.sources.http import Again, Api, Number, Stopped, quoted, retry_after
 
 NOW = dt.datetime(2026, 4, 1, 6, tzinfo=dt.UTC)
 BODY = {"records": [{"id": n, "amount": 12.10} for n in range(200)]}
@@ -166,6 +168,39 @@ def test_a_quota_that_is_open_again_later_is_told_at_once(url: str, script: Any)
     with api(url) as client, pytest.raises(EnvironmentNotReady, match="open again at Wed, 01 Apr 2026 08:00:00 GMT"):
         client.json("GET", "page")
     assert len(journal(url)) == 1, "nothing is asked in vain"
+
+
+def test_what_one_request_is_told_to_wait_all_wait(url: str, script: Any) -> None:
+    script({"kind": "too_many", "retry_after": 1.0})
+    with api(url) as client, ThreadPoolExecutor() as pool:
+        told = pool.submit(client.json, "GET", "page")
+        while not client.usage.retries:
+            time.sleep(0.01)
+        assert pool.submit(client.json, "GET", "page").result() == told.result()
+    first, *others = (r["at"] for r in journal(url))
+    assert len(others) == 2 and min(others) - first >= 1.0
+
+
+def test_a_quota_that_one_request_has_met_is_told_to_the_others(url: str, script: Any) -> None:
+    script({"kind": "too_many", "retry_after": 7200.0, "times": None})
+    with api(url) as client:
+        for _ in range(2):
+            with pytest.raises(EnvironmentNotReady, match="The quota is used up: HTTP 429"):
+                client.json("GET", "page")
+    assert len(journal(url)) == 1, "nobody asks in vain"
+
+
+def test_nothing_is_asked_while_it_is_stopped(url: str, script: Any) -> None:
+    script({"kind": "too_many", "retry_after": 3.0, "times": None})
+    with api(url) as client, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.json, "GET", "page")
+        while not client.usage.retries:
+            time.sleep(0.01)
+        client.stopping.set()
+        for each in (waiting, pool.submit(client.json, "GET", "page")):
+            with pytest.raises(Stopped):
+                each.result(timeout=1.0)
+    assert len(journal(url)) == 1
 
 
 def test_a_token_is_refreshed_once_and_then_the_credentials_are_wrong(url: str, script: Any) -> None:

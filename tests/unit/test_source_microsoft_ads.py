@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -234,6 +235,29 @@ def test_a_report_that_is_never_ready_ends_in_words(url: str, tmp_path: Path, mo
         fetch(url, tmp_path, asked("performance_daily"))
 
 
+def test_all_reports_of_figures_and_control_totals_wait_together(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microsoft_ads, "FIRST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(microsoft_ads, "DAYS_A_REPORT", 30)
+    rows, beside = fetch(url, tmp_path, asked("performance_daily"))
+    paths = [request["path"] for request in journal(url)]
+    assert paths.count(SUBMIT) == 5, "two of days that are over, today, two of accounts"
+    assert SUBMIT not in paths[next(n for n, path in enumerate(paths) if path.startswith("/download")) :]
+    assert said(rows) == truth() and beside.totals.num_rows
+
+
+def test_a_report_that_is_refused_ends_the_waiting_for_the_others(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microsoft_ads, "FIRST_LOOK_SECONDS", 30.0)
+    script(url, {"path": SUBMIT, "kind": "error_200", "start": 3})
+    began = time.monotonic()
+    with pytest.raises(StepFailed, match="no `ReportRequestId`"):
+        fetch(url, tmp_path, asked("performance_daily"))
+    assert time.monotonic() - began < 5
+
+
 def test_no_token_goes_to_the_storage(tmp_path: Path) -> None:
     """The address of a report is its permission; a proxy of the storage sees nothing of ours."""
     seen: list[dict[str, str]] = []
@@ -279,7 +303,11 @@ def test_a_report_that_is_not_whole_is_not_taken(tmp_path: Path, lines: tuple[st
         microsoft_ads._unpacked(tmp_path / "r.zip", tmp_path / "r.csv", "n")
 
 
-def test_a_name_may_hold_line_breaks_and_blank_lines(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 7, 1024])
+def test_a_name_may_hold_line_breaks_and_blank_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    monkeypatch.setattr(microsoft_ads, "_BLOCK_BYTES", block_bytes)
     name = '"a ""b""\r\n\r\nc"'
     (tmp_path / "r.zip").write_bytes(
         archive(*HEAD, '"Rows: 2"', "", '"A","B"', f'"1",{name}', '"2","d"', "", '"@2026"')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -160,26 +162,68 @@ def _plain(value: str, account: str, day: str) -> str:
         ) from None
 
 
-def some_at_once(do: Callable[[Thing], Made], things: Iterable[Thing], most: int) -> Iterator[Made]:
-    """Do things, at most so many at once; what was made, in the order of the things and each as soon as it is there.
+class Together:
+    """What a fetch asks for side by side, some at a time: figures, and control totals while the figures are read.
 
-    Raises what the first failure raised; then nothing further is begun.
+    What fails first ends all of it, and so does leaving the block: nothing further is begun.
+
+    Args:
+        most: how many things are done at a time.
+        stopping: set as long as it ends, for what its things wait for (`Api.stopping`).
     """
-    errors: list[Exception] = []
 
-    def unless_failed(thing: Thing) -> list[Made]:
-        if not errors:
+    def __init__(self, most: int, stopping: threading.Event) -> None:
+        self._pool, self._stopping, self._errors = ThreadPoolExecutor(most), stopping, list[Exception]()
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+        self._stopping.clear()
+
+    def begin(self, do: Callable[[Thing], Made], thing: Thing) -> Callable[[], Made]:
+        """Do a thing, behind those that were begun before; calling what is returned waits for it.
+
+        Raises, when it is called, what the first failure raised, be it of this thing or of another.
+        """
+        begun = self._pool.submit(self._unless_failed, do, thing)
+
+        def made() -> Made:
+            found = begun.result()
+            if not found:
+                raise self._errors[0]
+            return found[0]
+
+        return made
+
+    def each(self, do: Callable[[Thing], Made], things: Iterable[Thing]) -> Iterator[Made]:
+        """Begin things; what was made, in the order of the things and each as soon as it is there. Raises as `begin`."""
+        begun = deque(self.begin(do, thing) for thing in things)
+
+        def made() -> Iterator[Made]:
+            while begun:
+                yield begun.popleft()()
+
+        return made()
+
+    def _unless_failed(self, do: Callable[[Thing], Made], thing: Thing) -> list[Made]:
+        if not self._errors:
             try:
                 return [do(thing)]
             except Exception as error:
-                errors.append(error)
+                self._errors.append(error)
+                self._stopping.set()
         return []
 
-    with ThreadPoolExecutor(most) as pool:
-        for made in pool.map(unless_failed, things):
-            yield from made
-    if errors:
-        raise errors[0]
+
+def some_at_once(
+    do: Callable[[Thing], Made], things: Iterable[Thing], most: int, stopping: threading.Event
+) -> Iterator[Made]:
+    """Do things, at most so many at once, and nothing beside them (`Together`)."""
+    with Together(most, stopping) as together:
+        yield from together.each(do, things)
 
 
 def about(spans: Mapping[AdAccount, Days], usage: Usage) -> dict[str, object]:

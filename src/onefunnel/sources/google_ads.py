@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, S
 from onefunnel.sources.ad_accounts import (
     AdAccount,
     Days,
+    Together,
     about,
     cells,
     chosen,
@@ -152,7 +154,6 @@ class GoogleAds:
             "SELECT customer.id, campaign.id, campaign.name, campaign.advertising_channel_type, campaign.status"
             " FROM campaign"
         )
-        pages = self._pages(inbox, "campaigns", [(a, query) for a in self.accounts()])
         fields = [
             Field("account_id", "customer.id"),
             Field("campaign_id", "campaign.id"),
@@ -160,12 +161,14 @@ class GoogleAds:
             Field("channel_type", "campaign.advertisingChannelType"),
             Field("status", "campaign.status"),
         ]
-        inbox.deliver(
-            {"records": Records(pages, fields, "$[*].results[*]")},
-            covered=None,
-            totals=TOTALS.empty_table(),
-            about=lambda: {"requests": self.api.usage.requests},
-        )
+        with Together(AT_ONCE, self.api.stopping) as together:
+            pages = self._pages(together, inbox, "campaigns", [(a, query) for a in self.accounts()])
+            inbox.deliver(
+                {"records": Records(pages, fields, "$[*].results[*]")},
+                covered=None,
+                totals=TOTALS.empty_table(),
+                about=lambda: {"requests": self.api.usage.requests},
+            )
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, resource: str, names: Sequence[str]) -> None:
         spans = self._spans(asked)
@@ -174,28 +177,23 @@ class GoogleAds:
         parts = [(account, piece) for account, days in spans.items() for piece in pieces(days, DAYS_A_QUERY)]
         columns = ("account_id", "currency", "day", *names)
         selected = ", ".join(_gaql(_NAMED[name]) for name in (*columns, *_FIGURES))
-        pages = self._pages(
-            inbox, "figures", [(a, f"SELECT {selected} FROM {resource} WHERE {_between(days)}") for a, days in parts]
-        )
+        figures = [(a, f"SELECT {selected} FROM {resource} WHERE {_between(days)}") for a, days in parts]
         # Who gave their name is counted per conversion action, and what has an action has no cost: a query of its own.
         keys = [name for name in ("account_id", "day", "campaign_id", "ad_group_id", "ad_id") if name in columns]
         by_action = ", ".join(_gaql(_NAMED[name]) for name in keys)
         counting = {account.id for account in self.accounts() if account.counts_leads}
         categories = ", ".join(f"'{category}'" for category in LEADS)
-        leads = self._pages(
-            inbox,
-            "leads",
-            [
-                (
-                    a,
-                    f"SELECT {by_action}, segments.conversion_action_category, metrics.all_conversions FROM {resource}"
-                    f" WHERE {_between(days)} AND segments.conversion_action_category IN ({categories})",
-                )
-                for a, days in parts
-                if a.id in counting
-            ],
-        )
-        count = Field("leads", "metrics.allConversions")
+        leads = [
+            (
+                a,
+                f"SELECT {by_action}, segments.conversion_action_category, metrics.all_conversions FROM {resource}"
+                f" WHERE {_between(days)} AND segments.conversion_action_category IN ({categories})",
+            )
+            for a, days in parts
+            if a.id in counting
+        ]
+        fields = [Field(name, _NAMED[name]) for name in (*columns, *_FIGURES)]
+        counts = [*(Field(name, _NAMED[name]) for name in keys), Field("leads", "metrics.allConversions")]
         listed = ", ".join(keys)
         counted = ", ".join(map(literal, sorted(counting))) or "''"
         select = f"""
@@ -208,33 +206,40 @@ class GoogleAds:
             from records
             left join leads_by_row using ({listed})
         """
-        inbox.deliver(
-            {
-                "records": Records(
-                    pages, [Field(name, _NAMED[name]) for name in (*columns, *_FIGURES)], "$[*].results[*]"
-                ),
-                "leads": Records(leads, [*(Field(name, _NAMED[name]) for name in keys), count], "$[*].results[*]"),
-            },
-            select=select,
-            covered=cells(spans),
-            totals=lambda: totals(self._said_of_accounts(over), over),
-            about=lambda: about(spans, self.api.usage),
-        )
+        with Together(AT_ONCE, self.api.stopping) as together:
+            pages = {
+                name: self._pages(together, inbox, name, queries)
+                for name, queries in (("records", figures), ("leads", leads))
+            }
+            said = together.each(self._said_of_account, over.items())
+            inbox.deliver(
+                {
+                    name: Records(pages[name], named, "$[*].results[*]")
+                    for name, named in (("records", fields), ("leads", counts))
+                },
+                select=select,
+                covered=cells(spans),
+                totals=lambda: totals(chain.from_iterable(said), over),
+                about=lambda: about(spans, self.api.usage),
+            )
 
-    def _said_of_accounts(self, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
-        """What Google says an account spent on a day, by a query that knows no campaigns."""
+    def _said_of_account(self, asked: tuple[AdAccount, Days]) -> list[tuple[str, str, Mapping[str, str | None]]]:
+        """What Google says an account spent on each day, by a query that knows no campaigns."""
+        account, days = asked
         selected = "segments.date, metrics.cost_micros, metrics.impressions, metrics.clicks"
-        queries = [(a.id, f"SELECT {selected} FROM customer WHERE {_between(days)}") for a, days in spans.items()]
-        found = some_at_once(lambda asked: self._query(*asked), queries, AT_ONCE)
-        for account, rows in zip(spans, found, strict=True):
-            for row in rows:
-                metrics = row["metrics"]
-                said = {
-                    "spend_amount": format(Decimal(metrics.get("costMicros", "0")).scaleb(-6), "f"),
-                    "impressions": metrics.get("impressions"),
-                    "clicks": metrics.get("clicks"),
-                }
-                yield account.id, row["segments"]["date"], said
+        rows = self._query(account.id, f"SELECT {selected} FROM customer WHERE {_between(days)}")
+        return [
+            (
+                account.id,
+                row["segments"]["date"],
+                {
+                    "spend_amount": format(Decimal(row["metrics"].get("costMicros", "0")).scaleb(-6), "f"),
+                    "impressions": row["metrics"].get("impressions"),
+                    "clicks": row["metrics"].get("clicks"),
+                },
+            )
+            for row in rows
+        ]
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -253,7 +258,9 @@ class GoogleAds:
                 AdAccount(c["id"], c.get("descriptiveName", ""), c["currencyCode"], c["timeZone"])
                 for c in (row["customerClient"] for row in self._query(self.manager, query))
             ]
-            self._accounts = list(some_at_once(self._account, chosen(found, self.wanted, self.where), AT_ONCE))
+            self._accounts = list(
+                some_at_once(self._account, chosen(found, self.wanted, self.where), AT_ONCE, self.api.stopping)
+            )
         return self._accounts
 
     def _account(self, account: AdAccount) -> _Account:
@@ -286,7 +293,9 @@ class GoogleAds:
             )
         return [row for batch in batches for row in batch.get("results", ())]
 
-    def _pages(self, inbox: Inbox, name: str, queries: Iterable[tuple[AdAccount, str]]) -> Iterator[Path]:
+    def _pages(
+        self, together: Together, inbox: Inbox, name: str, queries: Iterable[tuple[AdAccount, str]]
+    ) -> Iterator[Path]:
         """Save the answers of queries, some at a time; in the order of the queries, each as soon as it is there."""
 
         def save(numbered: tuple[int, tuple[AdAccount, str]]) -> Path:
@@ -295,7 +304,7 @@ class GoogleAds:
             self.api.save("POST", _path(account.id), page, begins=b"[", error_in=_error_in, json={"query": query})
             return page
 
-        return some_at_once(save, enumerate(queries), AT_ONCE)
+        return together.each(save, enumerate(queries))
 
 
 def _path(customer: str) -> str:

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ class Again(Exception):
         self.what, self.after = what, after
 
 
+class Stopped(Exception):
+    """Nothing more is asked: what was asked beside this has failed, or is not wanted any more."""
+
+
 @dataclass
 class Usage:
     """What a fetch cost: requests and retries, bytes as they came, and what the vendor says of its limits."""
@@ -55,7 +60,7 @@ class Usage:
 
 @dataclass
 class Api:
-    """A client of one API.
+    """A client of one API. Threads may share it; what the server asks one of them to wait, all wait.
 
     Args:
         where: source and object, for messages.
@@ -64,6 +69,7 @@ class Api:
         explain: what an answer of status 4xx (or of 200 that is an error) means: an error to raise, `Again`, or None.
         limits: names of response headers that tell how much of a quota is used; kept in `usage`.
         deadline: seconds that one request may take with all its retries.
+        stopping: while it is set no request and no retry begins, and waiting ends (`Stopped`).
     """
 
     where: str
@@ -74,8 +80,10 @@ class Api:
     deadline: float = DEADLINE_SECONDS
     read_seconds: float = READ_SECONDS
     usage: Usage = field(default_factory=Usage)
+    stopping: threading.Event = field(default_factory=threading.Event)
     server_time: float | None = None  # seconds since 1970 by the server's own clock, of the last answer
     _client: httpx.Client = field(init=False, repr=False)
+    _closed: tuple[float, str] = field(default=(0.0, ""), init=False, repr=False)  # until when, and why
 
     def __post_init__(self) -> None:
         self._client = httpx.Client(
@@ -170,8 +178,17 @@ class Api:
             error = state.outcome.exception() if state.outcome else None
             log.warning("%s: %s; trying again in %.1f s", place, _said(error), state.upcoming_sleep)
 
+        def sleep(seconds: float) -> None:
+            if self.stopping.wait(seconds):
+                raise Stopped
+
         def once() -> Any:
             nonlocal refreshed
+            if self.stopping.is_set():
+                raise Stopped
+            until, why = self._closed
+            if (closed := until - time.monotonic()) > 0:
+                raise Again(why, closed)
             try:
                 with self._client.stream(
                     method, url, **{**request, "headers": {**request.get("headers", {}), **self.headers(False)}}
@@ -185,9 +202,18 @@ class Api:
                     return self._judged(response, place, read)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 raise Again(_said(error)) from error
+            except Again as error:
+                if error.after:
+                    self._closed = max(self._closed, (time.monotonic() + error.after, error.what))
+                raise
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Again), wait=wait, stop=give_up, before_sleep=note, reraise=True
+            retry=tenacity.retry_if_exception_type(Again),
+            wait=wait,
+            stop=give_up,
+            before_sleep=note,
+            sleep=sleep,
+            reraise=True,
         )
         try:
             return retrying(once)

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +34,7 @@ RECORDS, CELLS, TOTALS, ABOUT = ".records.parquet", ".cells.parquet", ".totals.p
 @dataclass(frozen=True)
 class Records:
     """Saved pages, and what of each record becomes a column: pages of JSON with the JSON path of their records
-    (`$.results[*]`), or of CSV, without a path. They may be on their way: each is read when it is there."""
+    (`$.results[*]`, `pages.LINES`), or of CSV, without a path. They may be on their way: each is read when it is there."""
 
     pages: Iterable[Path]
     fields: Sequence[Field]
@@ -86,7 +87,7 @@ class Inbox:
             self._write(each, relations[name]) if isinstance(each, Records) else rows_of(each)
             for name, each in records.items()
         )
-        totals = totals() if callable(totals) else totals
+        told = cache(totals if callable(totals) else lambda: totals)  # asked for late: they may be on their way
         everything = relations[next(iter(relations))]
         if select != EVERYTHING:
             everything = self.pages / "everything.parquet"
@@ -103,7 +104,8 @@ class Inbox:
                         self.asked.where,
                         "Has the vendor changed the type of a field? See the changelog; the connector may need an upgrade.",
                     ) from None
-        cells = self._changed(everything, kept, changed, covered, totals)
+        cells = self._changed(everything, kept, changed, covered, told)
+        counts = told()
         about = {
             **(about() if callable(about) else about),
             "records_fetched": fetched,
@@ -111,14 +113,14 @@ class Inbox:
             "since": str(self.asked.since),
             "dates": [str(day) for day in self.asked.dates or ()],
             "read_from": utc_text(self.asked.last) if self.asked.last else None,
-            "totals_hash": hashlib.sha256(repr(sorted(map(str, totals.to_pylist()))).encode()).hexdigest(),
+            "totals_hash": hashlib.sha256(repr(sorted(map(str, counts.to_pylist()))).encode()).hexdigest(),
         }
         delivered = int(pq.ParquetFile(kept).metadata.num_rows)
-        counted = totals.num_rows > 0 and about["totals_hash"] != self.asked.before.get("totals_hash")
+        counted = counts.num_rows > 0 and about["totals_hash"] != self.asked.before.get("totals_hash")
         # Without news there is no delivery; what the source counts is news as well. The first one says that it was asked.
         if cells or counted or self.asked.last is None:
             changed.replace(self.folder / f"{name}{CELLS}")
-            pq.write_table(totals.cast(TOTALS_SCHEMA), self.folder / f"{name}{TOTALS}")
+            pq.write_table(counts.cast(TOTALS_SCHEMA), self.folder / f"{name}{TOTALS}")
             (self.folder / f"{name}{ABOUT}").write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
             kept.replace(self.folder / f"{name}{RECORDS}")  # last: a delivery is what has its records
         shutil.rmtree(self.pages)
@@ -134,7 +136,14 @@ class Inbox:
             return write_csv_records(records.pages, records.fields, self.pages, to, where)
         return write_records(records.pages, records.path, records.fields, self.pages, to, where)
 
-    def _changed(self, everything: Path, kept: Path, changed: Path, covered: pa.Table | None, totals: pa.Table) -> int:
+    def _changed(
+        self,
+        everything: Path,
+        kept: Path,
+        changed: Path,
+        covered: pa.Table | None,
+        told: Callable[[], pa.Table],
+    ) -> int:
         """How many cells are new, changed or empty now: they, with their hashes, go to `changed`, their records to `kept`."""
         read = f"read_parquet({literal(everything)}) as records"
         listed = ", ".join(map(identifier, self.cell))
@@ -155,7 +164,7 @@ class Inbox:
                 with texts as (select {columns}, to_json(records)::varchar as text from {read})
                 select {listed}, {hashed} as content_hash from texts group by all
             """)  # noqa: S608
-            db.register("totals", totals)
+            db.register("totals", told())
             said = "select part, day from totals where cast(value as decimal(38, 9)) <> 0"
             names_days = {"ad_account_id", "spend_date"} <= self.cell.keys()
             counted = f"(asked.ad_account_id, asked.spend_date) in ({said})" if names_days else "false"

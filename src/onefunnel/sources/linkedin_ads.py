@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from onefunnel.errors import EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.ad_accounts import (
     AdAccount,
     Days,
+    Together,
     about,
     cells,
     chosen,
@@ -34,7 +35,6 @@ from onefunnel.sources.ad_accounts import (
     halves,
     none_is_lost,
     pieces,
-    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
@@ -42,7 +42,7 @@ from onefunnel.sources.connections import Connection
 from onefunnel.sources.http import Again, Api, Usage, parse, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
-from onefunnel.sources.pages import Field, said_of
+from onefunnel.sources.pages import LINES, Field, lines_of
 
 VERSION = "202606"  # a month; LinkedIn switches each off after about a year
 API, TOKEN = "https://api.linkedin.com", "https://www.linkedin.com/oauth/v2/accessToken"
@@ -61,6 +61,9 @@ _FIGURES = {
     "conversions": "externalWebsiteConversions",
     "conversions_value": "conversionValueInLocalCurrency",
 }
+_RECORDS = "$.elements[*]"
+_START = tuple(Field(part, f"dateRange.start.{part}") for part in ("year", "month", "day"))
+_PIVOTS = Field("pivots", "pivotValues")
 _URNS = {
     "account_id": "urn:li:sponsoredAccount:",
     "campaign_id": "urn:li:sponsoredCampaign:",
@@ -141,7 +144,7 @@ class LinkedInAds:
                 pass
         fields = [Field("account"), Field("campaign_id", "id"), Field("name"), Field("status")]
         inbox.deliver(
-            {"records": Records(pages, fields, "$.elements[*]")},
+            {"records": Records(pages, fields, _RECORDS)},
             select=f"select replace(account, '{_URNS['account_id']}', '') as account_id, * exclude (account) from records",  # noqa: S608
             covered=None,
             totals=TOTALS.empty_table(),
@@ -150,22 +153,12 @@ class LinkedInAds:
 
     def _fetch_performance(self, asked: Asked, inbox: Inbox, pivots: tuple[str, ...], names: Sequence[str]) -> None:
         spans = self._spans(asked)
-        figures = self._pages(inbox, spans, pivots)
         # Only campaigns are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if asked.stream == "performance_daily" else {}
-
-        def said() -> pa.Table:
-            found = totals(self._said_of_accounts(inbox, over), over)
-            # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
-            for _ in some_at_once(lambda a: self.api.json("GET", f"rest/adAccounts/{a.id}", has="id"), spans, AT_ONCE):
-                pass
-            return found
-
         currencies = inbox.pages / "currencies.json"
         listed = [{"account_id": account.id, "currency": account.currency} for account in spans]
         currencies.write_text(json.dumps({"accounts": listed}), encoding="utf-8")
-        date = [Field(part, f"dateRange.start.{part}") for part in ("year", "month", "day")]
-        fields = [*date, Field("pivots", "pivotValues"), *(Field(name, path) for name, path in _FIGURES.items())]
+        fields = [*_START, _PIVOTS, *(Field(name, path) for name, path in _FIGURES.items())]
         ids = ", ".join(_id(name) for name in ("account_id", *names))
         select = f"""
             with elements as (
@@ -175,25 +168,27 @@ class LinkedInAds:
             )
             select elements.*, currency from elements left join currencies using (account_id)
         """  # noqa: S608
-        inbox.deliver(
-            {
-                "records": Records(figures, fields, "$.elements[*]"),
-                "currencies": Records([currencies], [Field("account_id"), Field("currency")], "$.accounts[*]"),
-            },
-            select=select,
-            covered=cells(spans),
-            totals=said,
-            about=lambda: about(spans, self.api.usage),
-        )
+        with Together(AT_ONCE, self.api.stopping) as together:
+            figures = self._pages(together, inbox, spans, pivots)
+            of_accounts = self._pages(together, inbox, over, ("ACCOUNT",))
 
-    def _said_of_accounts(self, inbox: Inbox, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
-        """What LinkedIn says an account spent on a day, by calls that know no campaigns."""
-        for page in self._pages(inbox, spans, ("ACCOUNT",)):
-            for element in parse(page.read_text(encoding="utf-8"))["elements"]:
-                measures = {"spend_amount": "cost", "impressions": "impressions", "clicks": "clicks"}
-                said = {measure: element.get(_FIGURES[name]) for measure, name in measures.items()}
-                account = str(element["pivotValues"][0]).removeprefix(_URNS["account_id"])
-                yield account, str(_day(element)), said
+            def said() -> pa.Table:
+                found = totals(_said_of_accounts(of_accounts), over)
+                # The proof that nothing means nothing. It comes last, so what was taken away in between is noticed as well.
+                for _ in together.each(lambda a: self.api.json("GET", f"rest/adAccounts/{a.id}", has="id"), spans):
+                    pass
+                return found
+
+            inbox.deliver(
+                {
+                    "records": Records(figures, fields, LINES),
+                    "currencies": Records([currencies], [Field("account_id"), Field("currency")], "$.accounts[*]"),
+                },
+                select=select,
+                covered=cells(spans),
+                totals=said,
+                about=lambda: about(spans, self.api.usage),
+            )
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -245,10 +240,12 @@ class LinkedInAds:
         spans = {account: (first, min(last, today)) for account, (first, last) in windows.items()}
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
-    def _pages(self, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]) -> Iterator[Path]:
+    def _pages(
+        self, together: Together, inbox: Inbox, spans: Mapping[AdAccount, Days], pivots: tuple[str, ...]
+    ) -> Iterator[Path]:
         """Save the figures of accounts by day; in the order of accounts and days, each page as soon as it is there."""
         wanted = [(account, piece) for account, days in spans.items() for piece in pieces(days, DAYS_A_QUERY)]
-        found = some_at_once(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted, AT_ONCE)
+        found = together.each(lambda each: self._figures(each[0], each[1], pivots, (), inbox.pages), wanted)
         return (page for pages in found for page in pages)
 
     def _figures(
@@ -269,13 +266,11 @@ class LinkedInAds:
         part = f"-{campaigns[0]}-{len(campaigns)}" if campaigns else ""
         page = folder / f"{'-'.join(pivots)}-{account.id}-{first}-{last}{part}.json"
         _elements(self._asked(query, page), self.where, "adAnalytics")
-        start = ", ".join(
-            f"try_cast(json ->> '$.dateRange.start.{part}' as bigint)" for part in ("year", "month", "day")
-        )
-        of_the_account = f"list_contains(json ->> '$.pivotValues[*]', '{_URNS['account_id']}{account.id}')"
+        of_the_account = f"contains(pivots, '\"{_URNS['account_id']}{account.id}\"')"
+        start = ", ".join(f"try_cast({field.name} as bigint)" for field in _START)
         within = f"make_date({start}) between date '{first}' and date '{last}'"
-        rows, ours = said_of(
-            page, "$.elements[*]", f"count(*), count(*) filter ({of_the_account} and {within})", self.where
+        lines, (rows, ours) = lines_of(
+            page, _RECORDS, (*_START, _PIVOTS), f"count(*), count(*) filter ({of_the_account} and {within})", self.where
         )
         if ours < rows:
             raise StepFailed(
@@ -284,8 +279,8 @@ class LinkedInAds:
                 do="Run again; if it stays so, please report it as an issue.",
             )
         if rows < MAX_ELEMENTS:
-            return [page]
-        page.unlink()  # it may have been cut off
+            return [lines]
+        lines.unlink()  # it may have been cut off
         if first < last:
             parts = [self._figures(account, half, pivots, campaigns, folder) for half in halves(days)]
         else:
@@ -310,6 +305,17 @@ class LinkedInAds:
             return self.api.page("GET", f"rest/adAnalytics?{query}", page, without="elements")
         tunnelled = {"X-HTTP-Method-Override": "GET", "Content-Type": "application/x-www-form-urlencoded"}
         return self.api.page("POST", "rest/adAnalytics", page, without="elements", content=query, headers=tunnelled)
+
+
+def _said_of_accounts(pages: Iterable[Path]) -> Iterator[Any]:
+    """What LinkedIn says an account spent on a day, by calls that know no campaigns."""
+    for page in pages:
+        with page.open(encoding="utf-8") as lines:
+            for element in (parse(line) for line in lines if line.strip()):
+                measures = {"spend_amount": "cost", "impressions": "impressions", "clicks": "clicks"}
+                said = {measure: element.get(_FIGURES[name]) for measure, name in measures.items()}
+                account = str(element["pivotValues"][0]).removeprefix(_URNS["account_id"])
+                yield account, str(_day(element)), said
 
 
 def _urns(name: str, ids: Sequence[str]) -> str:

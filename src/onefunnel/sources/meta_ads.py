@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,7 @@ _LIMITS = ("x-app-usage", "x-business-use-case-usage", "x-ad-account-usage", "x-
 
 
 _Read = Callable[[str, Mapping[str, Any] | None], Any]
+_Part = tuple[str, AdAccount, Days]  # of insights: level, account, days
 
 
 class _TooMuch(StepFailed):
@@ -89,8 +90,7 @@ class _TooMuch(StepFailed):
 class _Job:
     """Insights that Meta prepares: which, its run there (none before it is asked for), when it is looked at next."""
 
-    account: AdAccount
-    days: Days
+    part: _Part
     run: str = ""
     began: float = 0.0
     pause: float = 0.0
@@ -163,9 +163,18 @@ class MetaAds:
         spans = self._spans(asked)
         # What is deleted may be missing below the campaigns: only they are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if level == "campaign" else {}
-        figures = self._insights(
-            inbox, spans, level, ("account_currency", *names, *_FIGURES, "actions", "action_values")
-        )
+        columns = ("account_currency", *names, *_FIGURES, "actions", "action_values")
+        wanted = {level: (spans, columns), "account": (over, _FIGURES)}
+        of_accounts: list[Path] = []
+
+        def figures() -> Iterator[Path]:
+            """The pages of the level; those of accounts, which come among them, are put aside."""
+            for part, pages in self._insights(inbox, wanted):
+                if part[0] == level:
+                    yield from pages
+                else:
+                    of_accounts.extend(pages)
+
         fields = [
             Field("account_id"),
             Field("currency", "account_currency"),
@@ -181,20 +190,12 @@ class MetaAds:
             from records
         """  # noqa: S608
         inbox.deliver(
-            {"records": Records(figures, fields, "$.data[*]")},
+            {"records": Records(figures(), fields, "$.data[*]")},
             select=select,
             covered=cells(spans),
-            totals=lambda: totals(self._said_of_accounts(inbox, over), over, ROUNDED),
+            totals=lambda: totals(_said_of_accounts(of_accounts), over, ROUNDED),
             about=lambda: {**about(spans, self.api.usage), "limits": _used(self.api.usage.limits)},
         )
-
-    def _said_of_accounts(self, inbox: Inbox, spans: Mapping[AdAccount, Days]) -> Iterator[Any]:
-        """What Meta says an account spent on a day, by calls that know no campaigns."""
-        for page in self._insights(inbox, spans, "account", _FIGURES):
-            for row in parse(page.read_text(encoding="utf-8"))["data"]:
-                measures = {"spend_amount": "spend", "impressions": "impressions", "clicks": "clicks"}
-                said = {measure: row.get(name) for measure, name in measures.items()}
-                yield row["account_id"], row["date_start"], said
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -231,72 +232,73 @@ class MetaAds:
         return {account: days for account, days in spans.items() if days[0] <= days[1]}
 
     def _insights(
-        self, inbox: Inbox, spans: Mapping[AdAccount, Days], level: str, fields: Sequence[str]
-    ) -> Iterator[Path]:
-        """Save the insights of accounts by day; each page as soon as it is there."""
-        params: dict[str, Any] = {"level": level, "time_increment": 1, "fields": ",".join(("account_id", *fields))}
-        if level != "account":
-            only = {"field": f"{level}.effective_status", "operator": "IN", "value": _OF_LEVEL[level]}
-            params |= {"filtering": json.dumps([only]), "action_attribution_windows": json.dumps(_WINDOWS)}
+        self, inbox: Inbox, wanted: Mapping[str, tuple[Mapping[AdAccount, Days], Sequence[str]]]
+    ) -> Iterator[tuple[_Part, list[Path]]]:
+        """Save the insights of accounts by day, of one level beside the other; the pages of each part as soon as they are there.
 
-        def at_once(part: tuple[AdAccount, Days]) -> tuple[list[Path], list[_Job]]:
+        Args:
+            wanted: by level, the accounts with their days, and the fields.
+        """
+        params = {level: _params(level, fields) for level, (_, fields) in wanted.items()}
+
+        def at_once(part: _Part) -> tuple[_Part, list[Path], list[_Job]]:
             """The pages of some days, and the jobs of those that are too much for an answer."""
-            account, days = part
+            level, account, days = part
+            query = {**params[level], **_range(days)}
             try:
-                return self._pages(self._insights_path(account), {**params, **_range(days)}, stem(part)), []
+                return part, self._pages(self._insights_path(account), query, stem(part)), []
             except _TooMuch:
                 if days[0] == days[1]:
-                    return [], [_Job(account, days)]
-                found = [at_once((account, half)) for half in halves(days)]
-                return [page for pages, _ in found for page in pages], [job for _, jobs in found for job in jobs]
+                    return part, [], [_Job(part)]
+                found = [at_once((level, account, half)) for half in halves(days)]
+                return part, [page for _, pages, _ in found for page in pages], [j for *_, jobs in found for j in jobs]
 
-        def stem(part: tuple[AdAccount, Days]) -> Path:
-            account, (since, until) = part
+        def stem(part: _Part) -> Path:
+            level, account, (since, until) = part
             return inbox.pages / f"{level}-{account.id}-{since}-{until}"
 
-        few: list[tuple[AdAccount, Days]] = []
-        many: list[tuple[AdAccount, Days]] = []
-        for account, days in spans.items():
-            is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
-            (many if is_long else few).extend((account, piece) for piece in pieces(days, DAYS_AT_ONCE))
-        jobs = [_Job(*part) for part in many]
-        for pages, too_much in some_at_once(at_once, few, AT_ONCE):
-            yield from pages
+        few: list[_Part] = []
+        many: list[_Part] = []
+        for level, (spans, _) in wanted.items():
+            for account, days in spans.items():
+                is_long = (days[1] - days[0]).days >= DAYS_AT_ONCE
+                (many if is_long else few).extend((level, account, piece) for piece in pieces(days, DAYS_AT_ONCE))
+        jobs = [_Job(part) for part in many]
+        for part, pages, too_much in some_at_once(at_once, few, AT_ONCE, self.api.stopping):
+            yield part, pages
             jobs += too_much
         yield from self._by_jobs(jobs, params, stem)
 
     def _by_jobs(
-        self,
-        jobs: list[_Job],
-        params: Mapping[str, Any],
-        stem: Callable[[tuple[AdAccount, Days]], Path],
-    ) -> Iterator[Path]:
+        self, jobs: list[_Job], params: Mapping[str, Mapping[str, Any]], stem: Callable[[_Part], Path]
+    ) -> Iterator[tuple[_Part, list[Path]]]:
         """Save insights by jobs: many wait at Meta at a time, each is looked at in its turn and read when it is done."""
 
-        def advanced(job: _Job) -> tuple[list[Path], list[_Job]]:
+        def advanced(job: _Job) -> tuple[_Part, list[Path], list[_Job]]:
             """What a job gives, and the jobs that are left: itself, or those of the halves of its days."""
+            level, account, days = job.part
             try:
                 if not job.run:
-                    query = {**params, **_range(job.days)}
-                    path = self._insights_path(job.account)
+                    query = {**params[level], **_range(days)}
+                    path = self._insights_path(account)
                     job.run = self.api.json("POST", path, has="report_run_id", data=query)["report_run_id"]
                     job.began, job.pause = time.monotonic(), FIRST_LOOK_SECONDS
                 elif self._is_done(job):
-                    return self._pages(f"{VERSION}/{job.run}/insights", {}, stem((job.account, job.days))), []
+                    return job.part, self._pages(f"{VERSION}/{job.run}/insights", {}, stem(job.part)), []
                 else:
                     job.pause = min(SLOWEST_LOOK_SECONDS, job.pause * 1.5)
                 job.look_at = time.monotonic() + job.pause
-                return [], [job]
+                return job.part, [], [job]
             except _TooMuch as error:
-                if job.days[0] < job.days[1]:
-                    return [], [_Job(job.account, half) for half in halves(job.days)]
+                if days[0] < days[1]:
+                    return job.part, [], [_Job((level, account, half)) for half in halves(days)]
                 raise StepFailed(
-                    f"Meta gives no insights of ad account {job.account.id} on {job.days[0]}: {error.what}",
-                    where=f"{self.where}, level {params['level']}",
+                    f"Meta gives no insights of ad account {account.id} on {days[0]}: {error.what}",
+                    where=f"{self.where}, level {level}",
                     do="Run again later. If it stays so, leave the stream of this level out of pipeline.yml.",
                 ) from None
 
-        under_way: set[Future[tuple[list[Path], list[_Job]]]] = set()
+        under_way: set[Future[tuple[_Part, list[Path], list[_Job]]]] = set()
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
             while jobs or under_way:
@@ -312,11 +314,13 @@ class MetaAds:
                 pause = None if next_look is None else max(0.0, next_look - now)
                 ended, under_way = wait(under_way, pause, FIRST_COMPLETED)
                 for each in ended:
-                    pages, left = each.result()
-                    yield from pages
+                    part, pages, left = each.result()
+                    yield part, pages
                     jobs += left
         finally:
+            self.api.stopping.set()
             pool.shutdown(cancel_futures=True)
+            self.api.stopping.clear()
 
     def _is_done(self, job: _Job) -> bool:
         """Whether a job is done.
@@ -388,6 +392,24 @@ class MetaAds:
                     do="Run again; if it stays so, please report it as an issue.",
                 )
             seen.add(path)
+
+
+def _said_of_accounts(pages: Iterable[Path]) -> Iterator[Any]:
+    """What Meta says an account spent on a day, by calls that know no campaigns."""
+    for page in pages:
+        for row in parse(page.read_text(encoding="utf-8"))["data"]:
+            measures = {"spend_amount": "spend", "impressions": "impressions", "clicks": "clicks"}
+            said = {measure: row.get(name) for measure, name in measures.items()}
+            yield row["account_id"], row["date_start"], said
+
+
+def _params(level: str, fields: Sequence[str]) -> dict[str, Any]:
+    """What is asked of insights, but for their days."""
+    params: dict[str, Any] = {"level": level, "time_increment": 1, "fields": ",".join(("account_id", *fields))}
+    if level != "account":
+        only = {"field": f"{level}.effective_status", "operator": "IN", "value": _OF_LEVEL[level]}
+        params |= {"filtering": json.dumps([only]), "action_attribution_windows": json.dumps(_WINDOWS)}
+    return params
 
 
 def _range(days: Days) -> dict[str, str]:

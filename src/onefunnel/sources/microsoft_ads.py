@@ -17,18 +17,21 @@ import datetime as dt
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
+import pyarrow as pa
 
 from onefunnel.errors import ConfigError, EnvironmentNotReady, OnefunnelError, StepFailed
 from onefunnel.sources.ad_accounts import (
     AdAccount,
     Days,
+    Together,
     about,
     cells,
     chosen,
@@ -37,12 +40,11 @@ from onefunnel.sources.ad_accounts import (
     kept_since,
     none_is_lost,
     pieces,
-    some_at_once,
     totals,
 )
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.connections import Connection
-from onefunnel.sources.http import Again, Api, Usage, quoted
+from onefunnel.sources.http import Again, Api, Stopped, Usage, quoted
 from onefunnel.sources.inbox import Inbox, Records
 from onefunnel.sources.oauth import AccessToken
 from onefunnel.sources.pages import Field, lacking
@@ -59,7 +61,9 @@ AT_ONCE = 4
 PAGE_SIZE = 100
 ROUNDED = ("spend_amount",)  # every figure of spend by itself, that of an account as well
 TRIES = 3
-FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS, REPORT_SECONDS = 0.5, 30.0, 1_800.0
+FIRST_LOOK_SECONDS, SLOWEST_LOOK_SECONDS = 0.25, 30.0
+REPORT_SECONDS = 3_600.0  # all that is waited for the reports of a fetch
+_BLOCK_BYTES = 1024 * 1024
 # No zone of a report is UTC. In London it is never an earlier day.
 _ZONE = "GreenwichMeanTimeDublinEdinburghLisbonLondon"
 
@@ -94,6 +98,18 @@ class _OpenBooks(StepFailed):
 
 class _Broken(Exception):
     """A report that is not whole."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A report that is wanted, and how to wait for its number at Microsoft if it was ordered; its books may be open."""
+
+    report: str
+    names: Sequence[str]
+    days: Days
+    complete: bool
+    daily: bool = True
+    number: Callable[[], str | _OpenBooks] | None = None
 
 
 @dataclass
@@ -146,6 +162,7 @@ class MicrosoftAds:
         moved = connection.extra.get("download_host")
         self.download_hosts = (*DOWNLOAD_HOSTS, *([moved] if moved else []))
         self._accounts: list[AdAccount] | None = None
+        self._until = 0.0
 
     def close(self) -> None:
         """Close the connections."""
@@ -157,6 +174,7 @@ class MicrosoftAds:
         self.where = self.api.where = self.customers.where = asked.where
         self.api.usage = self.customers.usage = Usage()
         none_is_lost(asked, self.accounts())
+        self._until = time.monotonic() + REPORT_SECONDS
         if asked.stream == "ad_accounts":
             deliver_accounts(inbox, self.accounts(), self.api.usage)
         elif asked.stream == "campaigns":
@@ -170,8 +188,8 @@ class MicrosoftAds:
         """The campaigns that did anything in the days that are read; those from before are known already."""
         names = ("account_id", "campaign_id", "name", "campaign_type", "status")
         days = self._days(asked)
-        request = self._request("Campaign", (*names, "impressions"), days, complete=False, daily=False)
-        page = self._report(request, inbox.pages / "campaigns")[0] if days[0] <= days[1] else None
+        order = _Order("Campaign", (*names, "impressions"), days, complete=False, daily=False)
+        page = self._report(order, inbox.pages / "campaigns")[0] if days[0] <= days[1] else None
         inbox.deliver(
             {"records": Records([page] if page else [], [Field(name, _NAMED[name]) for name in names])},
             covered=None,
@@ -183,22 +201,35 @@ class MicrosoftAds:
         days, today = self._days(asked), asked.as_of.astimezone(dt.UTC).date()
         spans = dict.fromkeys(self.accounts(), days) if days[0] <= days[1] else {}
         columns = ("day", "account_id", "currency", *names, *_FIGURES)
-        found = self._reports(report, columns, days, today, inbox.pages)
         # Only campaigns are sure to hold all that an account spent.
         over = finished(spans, asked.as_of) if report == "Campaign" else {}
-        said = _Reports()
-        if over:
-            until = min(days[1], today - dt.timedelta(days=1))
-            figures = ("day", "account_id", "spend", "impressions", "clicks")
-            said = self._reports("Account", figures, (days[0], until), today, inbox.pages)
-        # Figures that are still coming in are not the same in two calls.
-        unfinished = {*found.preliminary, *said.preliminary}
-        inbox.deliver(
-            {"records": Records(found.pages, [Field(name, _NAMED[name]) for name in columns])},
-            covered=cells(spans),
-            totals=totals(_said_of_accounts(said.pages, asked.where), over, ROUNDED, but=unfinished),
-            about={**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
-        )
+        until = min(days[1], today - dt.timedelta(days=1)) if over else days[0] - dt.timedelta(days=1)
+        measures = ("day", "account_id", "spend", "impressions", "clicks")
+        unfinished: set[str] = set()  # figures that are still coming in are not the same in two calls
+
+        def pages(reports: Iterable[_Reports]) -> Iterator[Path]:
+            for each in reports:
+                unfinished.update(each.preliminary)
+                yield from each.pages
+
+        def told() -> pa.Table:
+            read = list(pages(of_accounts))  # until then it is not known what is unfinished
+            return totals(_said_of_accounts(read, asked.where), over, ROUNDED, but=unfinished)
+
+        with Together(AT_ONCE, self.api.stopping) as together:
+            ordered = [
+                self._ordered(together, report, columns, days, today),
+                self._ordered(together, "Account", measures, (days[0], until), today),
+            ]
+            figures, of_accounts = (
+                together.each(lambda each: self._closed(each, today, inbox.pages), some) for some in ordered
+            )
+            inbox.deliver(
+                {"records": Records(pages(figures), [Field(name, _NAMED[name]) for name in columns])},
+                covered=cells(spans),
+                totals=told,
+                about=lambda: {**about(spans, self.api.usage), "preliminary": sorted(unfinished)},
+            )
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -246,65 +277,81 @@ class MicrosoftAds:
             )
         return max(first, oldest), min(last, asked.as_of.astimezone(dt.UTC).date())
 
-    def _reports(self, report: str, names: Sequence[str], days: Days, today: dt.date, folder: Path) -> _Reports:
-        """Reports by day: complete ones of the days that are over, and of today, where it is among them, what there is."""
+    def _ordered(
+        self, together: Together, report: str, names: Sequence[str], days: Days, today: dt.date
+    ) -> list[_Order]:
+        """Order reports by day: complete ones of the days that are over, and of today, where it is among them, what there is.
+
+        All wait at Microsoft together; each is looked at in its turn.
+        """
+
+        def ordered(request: dict[str, Any]) -> str | _OpenBooks:
+            try:
+                return self._submitted(request)
+            except _OpenBooks as error:
+                return error
+
         yesterday = today - dt.timedelta(days=1)
         wanted = [(piece, True) for piece in pieces((days[0], min(days[1], yesterday)), DAYS_A_REPORT)]
         wanted += [((today, today), False)] if days[0] <= today <= days[1] else []
-        found = _Reports()
-        for each in some_at_once(lambda w: self._closed(report, names, *w, yesterday, folder), wanted, AT_ONCE):
-            found.pages += each.pages
-            found.preliminary += each.preliminary
-        return found
+        orders = [_Order(report, names, *each) for each in wanted]
+        return [replace(each, number=together.begin(ordered, self._request(each))) for each in orders]
 
-    def _closed(
-        self, report: str, names: Sequence[str], days: Days, complete: bool, yesterday: dt.date, folder: Path
-    ) -> _Reports:
+    def _closed(self, order: _Order, today: dt.date, folder: Path) -> _Reports:
         """A report of days; where the books of yesterday are open, one of the days before it and one of what there is of it.
 
         Raises:
             EnvironmentNotReady: the books of an older day are open.
         """
-        stem = folder / f"{report}-{days[0]}-{days[1]}"
+        days, yesterday = order.days, today - dt.timedelta(days=1)
         try:
-            page, is_incomplete = self._report(self._request(report, names, days, complete=complete), stem)
+            page, is_incomplete = self._report(order, folder / f"{order.report}-{days[0]}-{days[1]}")
         except _OpenBooks:
             if days[1] != yesterday:
                 raise EnvironmentNotReady(
                     f"Microsoft has not closed its books of {days[1]} or before.",
-                    where=f"{self.where}, {report} report",
+                    where=f"{self.where}, {order.report} report",
                     do="Run again in some hours; nothing was lost.",
                 ) from None
             before = (days[0], yesterday - dt.timedelta(days=1))
             parts = [(before, True)] if before[0] <= before[1] else []
             found = [
-                self._closed(report, names, *part, yesterday, folder)
+                self._closed(_Order(order.report, order.names, *part), today, folder)
                 for part in (*parts, ((yesterday, yesterday), False))
             ]
             return _Reports([p for each in found for p in each.pages], [d for each in found for d in each.preliminary])
-        return _Reports([page] if page else [], [str(days[1])] if is_incomplete or not complete else [])
+        return _Reports([page] if page else [], [str(days[1])] if is_incomplete or not order.complete else [])
 
-    def _request(
-        self, report: str, names: Sequence[str], days: Days, *, complete: bool, daily: bool = True
-    ) -> dict[str, Any]:
+    def _request(self, order: _Order) -> dict[str, Any]:
+        days = order.days
         first, last = ({"Day": day.day, "Month": day.month, "Year": day.year} for day in days)
         return {
-            "Type": f"{report}PerformanceReportRequest",
-            "ReportName": f"onefunnel {report} {days[0]} {days[1]} {len(names)}",
+            "Type": f"{order.report}PerformanceReportRequest",
+            "ReportName": f"onefunnel {order.report} {days[0]} {days[1]} {len(order.names)}",
             "Format": "Csv",
             "FormatVersion": "2.0",
-            "ReturnOnlyCompleteData": complete,
-            "Aggregation": "Daily" if daily else "Summary",
-            "Columns": [_NAMED[name] for name in names],
+            "ReturnOnlyCompleteData": order.complete,
+            "Aggregation": "Daily" if order.daily else "Summary",
+            "Columns": [_NAMED[name] for name in order.names],
             "Scope": {"AccountIds": [int(account.id) for account in self.accounts()]},
             "Time": {"CustomDateRangeStart": first, "CustomDateRangeEnd": last, "ReportTimeZone": _ZONE},
         }
 
-    def _report(self, request: dict[str, Any], stem: Path) -> tuple[Path | None, bool]:
-        """Order a report, wait for it and save it: (CSV with its column names, None without data; may it be incomplete)."""
+    def _submitted(self, request: dict[str, Any]) -> str:
+        answer = self.api.json("POST", "Reporting/v13/GenerateReport/Submit", json={"ReportRequest": request})
+        return str(_said(answer, "ReportRequestId", self.where))
+
+    def _report(self, order: _Order, stem: Path) -> tuple[Path | None, bool]:
+        """Wait for a report and save it: (CSV with its column names, None without data; may it be incomplete).
+
+        It is ordered where it is not yet, and where it could not be made.
+        """
+        request, number = self._request(order), order.number() if order.number else None
         for _ in range(TRIES):
-            answer = self.api.json("POST", "Reporting/v13/GenerateReport/Submit", json={"ReportRequest": request})
-            state = self._ready(str(_said(answer, "ReportRequestId", self.where)))
+            if isinstance(number, _OpenBooks):
+                raise number
+            state = self._ready(number or self._submitted(request))
+            number = None
             if state["Status"] == "Success":
                 url = state.get("ReportDownloadUrl")
                 return self._downloaded(str(url), stem, request["ReportName"]) if url else (None, False)
@@ -316,19 +363,20 @@ class MicrosoftAds:
 
     def _ready(self, number: str) -> dict[str, Any]:
         """The status of a report that is not pending any more."""
-        began, pause = time.monotonic(), FIRST_LOOK_SECONDS
+        pause = FIRST_LOOK_SECONDS
         while True:
             answer = self.api.json("POST", "Reporting/v13/GenerateReport/Poll", json={"ReportRequestId": number})
             state = _said(answer, "ReportRequestStatus", self.where)
             if isinstance(state, dict) and state.get("Status") in ("Success", "Error"):
                 return state
-            if time.monotonic() - began > REPORT_SECONDS:
+            if time.monotonic() > self._until:
                 raise EnvironmentNotReady(
-                    f"A report is not ready after {REPORT_SECONDS / 60:,.0f} minutes.",
+                    f"Microsoft's reports are not ready after {REPORT_SECONDS / 60:,.0f} minutes.",
                     where=self.where,
                     do="Run again later; nothing was lost.",
                 )
-            time.sleep(pause)
+            if self.api.stopping.wait(pause):
+                raise Stopped
             pause = min(SLOWEST_LOOK_SECONDS, pause * 1.5)
 
     def _downloaded(self, url: str, stem: Path, name: str) -> tuple[Path, bool]:
@@ -356,6 +404,7 @@ class MicrosoftAds:
             lambda _: {},
             explain=_expired,
             usage=self.api.usage,
+            stopping=self.api.stopping,
             deadline=self.api.deadline,
         ) as api:
             for _ in range(TRIES):
@@ -395,20 +444,42 @@ def _unpacked(archive: Path, to: Path, name: str) -> bool:
             if not key:
                 break
             said[key.removesuffix(":")] = value
-        records, is_open, is_over = -1, False, False  # the first of them is the column names
-        for line in report:
-            if is_over := not is_open and not line.strip():
-                break
-            out.write(line)
-            is_open ^= line.count(b'"') % 2 == 1  # a value may hold a line break
-            records += not is_open
-        if not is_over or not report.read(3).startswith(b'"@'):
+        lines, rest = _lines(report, out)
+        if not (rest + report.read(3)).startswith(b'"@'):
             raise _Broken("it breaks off.")
+        while report.read(_BLOCK_BYTES):  # at its end the archive's check sum is looked at
+            pass
+    records = lines - 1  # the first of them is the column names
     if said.get("Report Name") != name:
         raise _Broken("it is another one than was asked for.")
     if said.get("Rows") != str(records):
         raise _Broken(f"it has {records:,} records and says that it has {said.get('Rows', 'an unknown number of')}.")
     return said.get("Potential Incomplete Data") != "false"
+
+
+def _lines(report: IO[bytes], out: IO[bytes]) -> tuple[int, bytes]:
+    """Write lines up to a blank one: how many, and what was read behind it. A value in quotes may hold line breaks.
+
+    Raises:
+        _Broken: there is no blank line.
+    """
+    number, rest, is_open = 0, b"", False
+    while block := report.read(_BLOCK_BYTES):
+        block = rest + block
+        whole, rest = block[: (end := block.rfind(b"\n") + 1)], block[end:]
+        data = np.frombuffer(whole, dtype=np.uint8)
+        quotes, breaks = (np.flatnonzero(data == ord(sign)) for sign in '"\n')
+        ends = breaks[np.searchsorted(quotes, breaks) % 2 == is_open] + 1
+        short = np.flatnonzero(np.diff(ends, prepend=0) <= len("\r\n"))
+        for line in short.tolist():
+            begin = int(ends[line - 1]) if line else 0
+            if not (is_open and line == 0) and not whole[begin : ends[line]].strip():
+                out.write(whole[:begin])
+                return number + line, whole[ends[line] :] + rest
+        out.write(whole)
+        number += ends.size
+        is_open ^= quotes.size % 2 == 1
+    raise _Broken("it breaks off.")
 
 
 def _said_of_accounts(pages: Sequence[Path], where: str) -> Iterator[tuple[str, str, Mapping[str, str | None]]]:

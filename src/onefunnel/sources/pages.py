@@ -6,9 +6,11 @@ A value is the text that the API wrote; what it means is for staging to say.
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ from onefunnel.sources.json_lines import write_lines
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 LINE_BYTES = 1024 * 1024  # of a record that is JSON, unless a longer one is seen
-BATCH_BYTES = 32 * 1024 * 1024  # of pages that are read at a time: one file of records for each
+LINES = "lines"  # in place of the path of the records
+BATCH_BYTES = (
+    8 * 1024 * 1024
+)  # of pages that are read at a time, while the next ones come: one file of records for each
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,18 @@ def write_records(
 
     Args:
         pages: files of JSON, one document each. The next one may still be on its way while those before it are read.
-        records: JSON path of the records in a page, for example `$.records[*]` (`json_lines.write_lines`).
+        records: JSON path of the records in a page, for example `$.records[*]` (`json_lines.write_lines`); `LINES` where
+            each page is a file of them already (`lines_of`).
         fields: what becomes a column. A field that no record has is a column of nulls.
         to: a name with an asterisk, for the numbers of several files.
 
     Raises:
         StepFailed: a page is not JSON, or what stands at `records` is not a list of objects.
     """
-    pointers = ", ".join(literal(field.pointer) for field in fields)
-    named = ", ".join(f"found[{i}] as {identifier(field.name)}" for i, field in enumerate(fields, start=1))
     lines = to.with_name(to.name.replace("*", "lines")).with_suffix(".ndjson")
 
     def select(batch: Sequence[Path]) -> str:
-        objects = _lines(batch, records, lines, where)
-        return f"select {named} from (select json_extract_string(json, [{pointers}]) as found from {objects})"  # noqa: S608
+        return _texts(fields, _lines(batch, records, lines, where))
 
     rows = _write(_batches(pages), select, fields, work, to, where, "A page")
     lines.unlink(missing_ok=True)
@@ -122,16 +125,35 @@ def _write(
     return rows
 
 
-def said_of(page: Path, records: str, columns: str, where: str) -> tuple[Any, ...]:
-    """One row of what SQL says of the records of a page; each is JSON, and its name is `json`. Raises as `write_records`."""
+def lines_of(
+    page: Path, records: str, fields: Sequence[Field], columns: str, where: str
+) -> tuple[Path, tuple[Any, ...]]:
+    """Make a page a file of its records, each of them a line; that file, and a row of what SQL says of them.
+
+    Args:
+        fields: texts that the SQL may name.
+
+    Raises:
+        StepFailed: as `write_records`.
+    """
     lines = page.with_suffix(".ndjson")
+    texts = _texts(fields, _lines([page], records, lines, where))
     try:
-        with scratch(page.with_suffix(".work"), BULK_MEMORY) as db:  # pages are looked at side by side
-            found = db.execute(f"select {columns} from {_lines([page], records, lines, where)}").fetchall()  # noqa: S608
+        with _ONE_LOOK, _looking().cursor() as db:
+            found = db.execute(f"select {columns} from ({texts})").fetchall()  # noqa: S608
     except duckdb.Error as error:
         raise _unreadable("A page", error, where) from error
-    lines.unlink()
-    return tuple(found[0])
+    page.unlink()
+    return lines, tuple(found[0])
+
+
+_ONE_LOOK = threading.Lock()  # each takes 32 MB for every thread of DuckDB's
+
+
+@cache
+def _looking() -> duckdb.DuckDBPyConnection:
+    """Where pages are looked at, which keeps nothing: a database of its own for each would cost more than the look."""
+    return duckdb.connect(config={"autoinstall_known_extensions": "false", "memory_limit": BULK_MEMORY})
 
 
 def rows_of(files: Path) -> int:
@@ -179,8 +201,18 @@ def _unreadable(what: str, error: duckdb.Error, where: str) -> StepFailed:
     )
 
 
+def _texts(fields: Sequence[Field], objects: str) -> str:
+    """SQL of the fields of JSON objects, each a text."""
+    pointers = ", ".join(literal(field.pointer) for field in fields)
+    named = ", ".join(f"found[{i}] as {identifier(field.name)}" for i, field in enumerate(fields, start=1))
+    return f"select {named} from (select json_extract_string(json, [{pointers}]) as found from {objects})"  # noqa: S608
+
+
 def _lines(pages: Sequence[Path], records: str, to: Path, where: str) -> str:
     """SQL of the records of saved pages, each as JSON, by way of a file of lines."""
+    if records == LINES:
+        files = ", ".join(literal(page) for page in pages)
+        return f"read_json_objects([{files}], format = 'newline_delimited', maximum_object_size = {MAX_LINE_BYTES})"
     with to.open("wb") as out:
         longest = max(write_lines(page, records, out, where) for page in pages)
     size = max(longest + 1024, LINE_BYTES)
