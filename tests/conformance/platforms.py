@@ -141,7 +141,7 @@ _NO_CRM = {
     "search_window": "nothing is searched",
 }
 _NO_ADDRESS = "pages are named by tokens, never by addresses"
-_ONE_BY_ONE = "one request is under way at a time"
+_ONE_BY_ONE = "the stream that is tested has one request under way at a time"
 _NO_WINDOW = "an answer may be as long as it likes"
 
 PLATFORMS = (

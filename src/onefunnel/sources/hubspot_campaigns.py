@@ -75,7 +75,9 @@ def fetch_sendings(api: Api, asked: Asked, inbox: Inbox) -> None:
         return {"id": sending, "name": _name_of(api, sending)}
 
     names = inbox.pages / "names.json"
-    names.write_text(json.dumps({"sendings": [*some_at_once(told, due[:MOST], AT_ONCE)]}), encoding="utf-8")
+    names.write_text(
+        json.dumps({"sendings": [*some_at_once(told, due[:MOST], AT_ONCE, api.stopping)]}), encoding="utf-8"
+    )
     inbox.deliver(
         {"records": Records([names], [Field("id"), Field("name")], "$.sendings[*]")},
         covered=None,
