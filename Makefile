@@ -63,7 +63,7 @@ check: $(STAMP)  ## ruff, mypy, sqlfluff, import-linter, layer rules, metrics
 	cd dbt_project && ../$(BIN)/dbt parse --quiet --profiles-dir . && DBT_PROFILES_DIR=. ../$(BIN)/mf validate-configs --skip-dw
 
 up: $(STAMP)  ## Airflow's UI on 127.0.0.1:8080 over the same state, DAGs paused
-	@$(BIN)/onefunnel airflow
+	@if test -e "$${ONEFUNNEL_HOME:-var}/sandbox.json"; then flag=--sandbox; fi; $(BIN)/onefunnel airflow $$flag
 
 bench: $(STAMP)  ## the benchmarks, as ratios
 	$(BIN)/python -m benchmarks

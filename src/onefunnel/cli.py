@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -86,6 +86,12 @@ ApproveRestatement = Annotated[
     typer.Option(
         "--approve-restatement", help="Final days may differ from the published version; kept in the audit trail."
     ),
+]
+# Set while the sandbox's platforms answer; the steps of a DAG see it too.
+_SANDBOX_VARIABLE = "ONEFUNNEL_SANDBOX"
+Sandbox = Annotated[
+    bool,
+    typer.Option("--sandbox", help="The sandbox company's platforms answer meanwhile, and now is its clock's."),
 ]
 AcceptDeletions = Annotated[
     str | None,
@@ -183,6 +189,7 @@ def run(
     date_to: Annotated[str | None, typer.Option("--to", help="Backfill: last day (ISO).", show_default=False)] = None,
     approve_restatement: ApproveRestatement = False,
     accept_deletions: AcceptDeletions = None,
+    sandbox: Sandbox = False,
 ) -> None:
     """All steps of one run, in order; stops at the first that is red."""
     if (date_from is None) != (date_to is None):
@@ -195,11 +202,11 @@ def run(
         if past is None:
             raise UsageError(f"There is no run {replay!r}.", do="onefunnel status")
         as_of = as_of or past.as_of.replace(" ", "T") + "Z"
-    with _sandbox_beside(here):
+    with _sandbox_beside(here, sandbox):
         code = _drive(
             here,
             chosen,
-            as_of,
+            as_of or _sandbox_now(here, chosen),
             kind="backfill" if date_range else "replay" if replay else "daily",
             full_refresh=full_refresh,
             date_range=date_range,
@@ -243,7 +250,8 @@ def start(
     """Open a run (an orchestrator calls this first) and print its sources as JSON."""
     here = Installation.open()
     date_range = (date_from, date_to) if date_from and date_to else None
-    opened = steps.begin(here, run_id, kind="backfill" if date_range else "daily", as_of=as_of, date_range=date_range)
+    kind, now = "backfill" if date_range else "daily", as_of or _sandbox_now(here, run_id)
+    opened = steps.begin(here, run_id, kind=kind, as_of=now, date_range=date_range)
     _print_json({"run_id": run_id, "as_of": opened.as_of, "sources": list(here.settings.sources)})
 
 
@@ -535,29 +543,52 @@ def _sandbox_platforms(here: Installation, served: dict[str, tuple[str, str]]) -
         return
     with serve_all(now.company, now.day, [vendor for vendor, _ in served.values()]) as bases:
         os.environ.update({name: connection(vendor, bases[vendor]) for vendor, name in served.values()})
+        os.environ[_SANDBOX_VARIABLE] = "1"
         # `sandbox next-day` beside Airflow's UI is their next day too.
-        with following(bases, lambda: (clock.today(here.paths.home) or now).day):
+        with following(bases, now.day, lambda: (clock.today(here.paths.home) or now).day):
             yield
 
 
 @contextlib.contextmanager
-def _sandbox_beside(here: Installation) -> Iterator[None]:
-    """The sandbox's platforms beside a command that is not about the sandbox, where this is its installation; it says so.
+def _sandbox_beside(here: Installation, wanted: bool, stored: Collection[str] = ()) -> Iterator[None]:
+    """The sandbox's platforms beside a command that is not about the sandbox, where somebody asked for them.
 
-    A connection that is in the environment already is left alone."""
+    A connection that is in the environment, or `stored` where Airflow finds it, is left alone.
+    """
     from onefunnel.sandbox import clock
 
     now = clock.today(here.paths.home)
-    served = {source: of for source, of in _served(here).items() if not os.environ.get(of[1])}
-    if now is not None and now.company.served and served:
-        logging.getLogger("onefunnel").warning(
-            "This is the sandbox company's installation, on its day %s: its platforms answer on this machine for %s."
-            " For your own data choose another ONEFUNNEL_HOME, or begin anew with `make clean`.",
-            now.day,
-            ", ".join(served),
+    held = {f"AIRFLOW_CONN_{name.upper()}" for name in stored} | {name for name, text in os.environ.items() if text}
+    served = {source: of for source, of in _served(here).items() if of[1] not in held}
+    say = logging.getLogger("onefunnel").warning
+    if now is None:
+        if wanted:
+            raise UsageError(
+                "There is no sandbox company in this installation.",
+                where=str(here.paths.home),
+                do="onefunnel demo, or onefunnel sandbox next-day",
+            )
+    elif not now.company.served:
+        pass
+    elif wanted:
+        answered = ", ".join(served) or "no source: all connections are there"
+        say("The sandbox company stands at day %s; its platforms answer on this machine for %s.", now.day, answered)
+    elif served:
+        say(
+            "The sandbox company's platforms do not answer: --sandbox lets them. For your own data take another ONEFUNNEL_HOME."
         )
-    with _sandbox_platforms(here, served):
+    with _sandbox_platforms(here, served if wanted else {}):
         yield
+
+
+def _sandbox_now(here: Installation, run_id: str) -> str | None:
+    """What a new run takes as now while the sandbox's platforms answer: they know nothing of later days."""
+    from onefunnel.sandbox import clock
+
+    if not os.environ.get(_SANDBOX_VARIABLE) or here.settings.as_of != "now" or here.ledger.run(run_id) is not None:
+        return None
+    now = clock.today(here.paths.home)
+    return None if now is None else now.company.as_of(now.day).isoformat()
 
 
 @app.command()
@@ -594,13 +625,16 @@ def demo(
 
 
 @app.command()
-def airflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> None:
+def airflow(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080,
+    sandbox: Sandbox = False,
+) -> None:
     """Airflow's UI over this installation's state, on 127.0.0.1 (for a laptop); it says where the password is."""
     from onefunnel import orchestrator
 
     here = Installation.open()
     orchestrator.migrate(here.paths)
-    with _sandbox_beside(here):
+    with _sandbox_beside(here, sandbox, orchestrator.stored_connections(here.paths)):
         orchestrator.serve(here.paths, port, lambda text: err.print(text, highlight=False, soft_wrap=True))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from onefunnel.errors import EnvironmentNotReady, StepFailed
@@ -52,6 +53,12 @@ def environment(paths: Paths, port: int = 8080) -> dict[str, str]:
 def airflow(*arguments: str) -> list[str]:
     """The command line of the Airflow that is installed beside this Python."""
     return [str(Path(sys.executable).with_name("airflow")), *arguments]
+
+
+def stored_connections(paths: Paths) -> set[str]:
+    """The ids of the connections that somebody has stored in Airflow's own database."""
+    with closing(sqlite3.connect(f"{(paths.airflow / 'airflow.db').as_uri()}?mode=ro", uri=True)) as db:
+        return {str(row[0]) for row in db.execute("select conn_id from connection")}
 
 
 def migrate(paths: Paths) -> None:

@@ -475,20 +475,27 @@ def test_the_company_has_the_size_that_was_asked_for() -> None:
 
 
 def test_servers_that_ask_at_the_same_time_are_told_the_same_business() -> None:
-    def told(business: Business) -> tuple[Any, ...]:
-        log = business.log(2)
-        return len(log.touches), {table: [*records.values()] for table, records in log.changes.items()}
+    """Each of its own day, while others are told the next ones."""
 
-    alone = Business(Company(seed=5, scale=0.2, business=True, history_days=60).simulation)
-    shared = Business(Company(seed=5, scale=0.2, business=True, history_days=60).simulation)
+    def told(business: Business, day: int) -> tuple[Any, ...]:
+        log, until = business.log(day), business.until(day)
+        touches = [t for t in log.touches if t.at_ms < until * 1_000]
+        return touches, {table: list(log.records(table, until)) for table in sorted(log.changes)}
+
+    def new() -> Business:
+        return Business(Company(seed=5, scale=0.2, business=True, history_days=60).simulation)
+
+    days, shared, alone = (1, 1, 2, 3, 2, 4, 5, 6), new(), new()
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        with ThreadPoolExecutor(4) as pool:
-            found = [*pool.map(lambda _: told(shared), range(4))]
+        with ThreadPoolExecutor(len(days)) as pool:
+            found = [*pool.map(lambda day: told(shared, day), days)]
     finally:
         sys.setswitchinterval(usual)
-    assert all(each == told(alone) for each in found) and found[0][0] > 100
+    for day, (touches, records) in zip(days, found, strict=True):
+        expected = told(alone, day)
+        assert (Counter(touches), records) == (Counter(expected[0]), expected[1]) and len(touches) > 100
 
 
 def test_an_experiment_has_the_effect_that_it_has() -> None:

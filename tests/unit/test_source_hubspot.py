@@ -411,6 +411,21 @@ def test_a_record_whose_time_of_making_lies_ahead_is_delivered(url: str, tmp_pat
     assert key in {row["id"] for row in fetch(url, tmp_path, ask("opportunities"))[0]}
 
 
+def test_a_known_lead_whose_time_of_making_lies_ahead_is_left_to_the_next_run(url: str, tmp_path: Path):
+    landed = Landed(url, tmp_path, "leads")
+    landed.fetch(WEDNESDAY)
+    before, one = len(landed.all), landed.all[5]["id"]
+    made, changed = (
+        f"{WEDNESDAY + ahead:%Y-%m-%dT%H:%M:%SZ}" for ahead in (dt.timedelta(1), -dt.timedelta(seconds=20))
+    )
+    now = {"hs_lead_status": "New", "createdate": made, "lastmodifieddate": changed, "hs_object_id": one}
+    record = {"id": one, "properties": now, "createdAt": made, "updatedAt": changed, "archived": False}
+    body = {"total": 1, "results": [record]}
+    faults(url, {"kind": "error_200", "path": "/crm/v3/objects/contacts/search", "times": None, "body": body})
+    assert landed.fetch(WEDNESDAY + dt.timedelta(hours=1)) == []
+    assert len(landed.all) == before, "it is not closed"
+
+
 def test_the_searches_keep_their_distance(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hubspot, "SEARCH_EVERY_SECONDS", 0.05)
     landed = Landed(url, tmp_path, "accounts")

@@ -282,6 +282,14 @@ def test_what_one_fetch_does_not_ask_for_is_the_next_one_s(url: str, tmp_path: P
     assert named(landed.all) == expected and len(expected) < 60
 
 
+def test_a_sending_that_is_listed_and_not_there_has_no_name(url: str, first_load: First, tmp_path: Path):
+    gone = first_load("email_sendings")[0][0]["id"]
+    body = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "Campaign does not exist"}
+    faults(url, {"kind": "status", "status": 404, "path": f"{SENDINGS}{gone}", "times": None, "body": body})
+    rows, _ = fetch(url, tmp_path, ask("email_sendings"))
+    assert {row["id"] for row in rows if row["name"] is None} == {gone} and len(rows) > 10
+
+
 def test_an_event_that_is_gone_keeps_its_name(url: str, tmp_path: Path):
     landed = Landed(url, tmp_path, "marketing_events")
     landed.fetch(COMPANY.as_of(1))

@@ -17,6 +17,7 @@ deletes, associations that moved. The fetches between read what changed since th
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,20 +71,26 @@ _LIMITS = ("X-HubSpot-RateLimit-Daily", "X-HubSpot-RateLimit-Daily-Remaining", "
 
 @dataclass
 class _Pages:
-    """Saved pages, and what of them is needed to go on: ids, those of merged records, the greatest stamp in milliseconds."""
+    """Saved pages, and what of them is needed to go on: ids, those of merged records and of records that were made and changed
+    after `until`, the greatest stamp of a change; stamps in milliseconds."""
 
+    until: int
     files: list[Path] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     losers: set[str] = field(default_factory=set)
+    later: set[str] = field(default_factory=set)
     newest: int = 0
 
-    def add(self, file: Path, page: Mapping[str, Any], modified: str) -> None:
+    def add(self, file: Path, page: Mapping[str, Any], of: Object) -> None:
         """Take a page."""
         self.files.append(file)
         for record in page["results"]:
             self.ids.append(str(record["id"]))
             known = record.get("properties", {})
-            self.newest = max(self.newest, _milliseconds(known.get(modified) or "0"))
+            changed = _milliseconds(known.get(of.modified) or "0")
+            self.newest = max(self.newest, changed)
+            if changed > self.until and _milliseconds(known.get(of.created) or "0") > self.until:
+                self.later.add(self.ids[-1])
             self.losers.update(_merged_into(record))
 
 
@@ -109,7 +116,7 @@ class HubSpot:
     """One portal."""
 
     def __init__(self, where: str, connection: Connection) -> None:
-        self.where, self.stream = where, ""
+        self.where, self.stream, self.until = where, "", 0
         self.main_contact = connection.extra.get("main_contact_label") or MAIN_CONTACT
         self.instead = _instead(where, connection.extra.get("properties", ""))
         self.oauth: AccessToken | None = None
@@ -143,7 +150,7 @@ class HubSpot:
     def fetch(self, asked: Asked, inbox: Inbox) -> None:
         """Fetch one stream."""
         self.where = self.api.where = asked.where
-        self.stream = asked.stream
+        self.stream, self.until = asked.stream, sys.maxsize
         self.api.usage = Usage()
         if asked.stream == "users":
             self._fetch_owners(inbox)
@@ -438,7 +445,7 @@ class HubSpot:
         records, which are read one page after the other, and their number are of one instant.
         """
         now = dt.datetime.fromtimestamp(self.api.server_time or time.time(), dt.UTC)
-        until = _milliseconds((now - NOT_YET_FOUND).isoformat())
+        self.until = until = _milliseconds((now - NOT_YET_FOUND).isoformat())
         since = int(asked.before.get(f"{prefix}cursor", 0))
         if not since or asked.last is None or asked.dates or _week(asked.last) != _week(asked.as_of):
             live = self._list(inbox, "live", of, properties, history)
@@ -449,7 +456,7 @@ class HubSpot:
         newest = max(since, min(live.newest, until))
         if history:
             live = self._batch(inbox, f"{of.name}-histories", of, live.ids, properties, history)
-        archived = _Pages()
+        archived = _Pages(until)
         if asked.last.date() != asked.as_of.date():
             archived = self._list(inbox, "archived", of, properties, history, archived=True)
         return _Read(live, archived, False, newest, until)
@@ -465,7 +472,7 @@ class HubSpot:
         archived: bool = False,
     ) -> _Pages:
         """Every record, page by page."""
-        found = _Pages()
+        found = _Pages(self.until)
         params = {
             "limit": str(HISTORY_PAGE if history else LIST_PAGE),
             "archived": str(archived).lower(),
@@ -473,7 +480,7 @@ class HubSpot:
             **({"propertiesWithHistory": ",".join(history)} if history else {}),
         }
         for file, page in self._listed(inbox, f"{of.name}-{name}", f"crm/v3/objects/{of.name}", params):
-            found.add(file, page, of.modified)
+            found.add(file, page, of)
         return found
 
     def _listed(
@@ -498,7 +505,7 @@ class HubSpot:
     def _search(self, inbox: Inbox, of: Object, properties: Sequence[str], since: int) -> _Pages:
         """What changed since a moment (milliseconds), by pages that begin behind the last id: no query is paged, so the
         search's limit of 10,000 results is not met, and what changes meanwhile shifts nothing."""
-        found, last = _Pages(), 0
+        found, last = _Pages(self.until), 0
         while True:
             changed = {"propertyName": of.modified, "operator": "GTE", "value": str(since)}
             behind = {"propertyName": "hs_object_id", "operator": "GT", "value": str(last)}
@@ -515,7 +522,7 @@ class HubSpot:
 
             file = inbox.pages / f"{of.name}-changed-{len(found.files):06d}.json"
             page = self._page("POST", f"crm/v3/objects/{of.name}/search", file, fits, json=order)
-            found.add(file, page, of.modified)
+            found.add(file, page, of)
             if int(page["total"]) <= len(page["results"]):
                 return found
             last = int(found.ids[-1])
@@ -530,7 +537,7 @@ class HubSpot:
         history: Sequence[str] = (),
     ) -> _Pages:
         """Records by their ids. Of one that was merged meanwhile the record that is left is given, and names it."""
-        found = _Pages()
+        found = _Pages(self.until)
         merged = ["hs_merged_object_ids"] if of.merges else []
         for number, some in enumerate(_some(ids, HISTORY_PAGE if history else LIST_PAGE)):
             file = inbox.pages / f"{name}-{number:06d}.json"
@@ -540,7 +547,7 @@ class HubSpot:
                 **({"propertiesWithHistory": list(history)} if history else {}),
             }
             page = self._page("POST", f"crm/v3/objects/{of.name}/batch/read", file, _of(some), json=order)
-            found.add(file, page, of.modified)
+            found.add(file, page, of)
         return found
 
     def _associations(
@@ -666,8 +673,9 @@ class HubSpot:
         (cell,) = inbox.cell
         listed = {*read.live.ids, *read.archived.ids}
         if not read.is_all:
-            # A record that was read and is not of the stream any more.
-            return None if stream.only == "true" else pa.table({cell: pa.array(sorted(listed), pa.string())})
+            # A record that was read and is not of the stream any more; what is left to the next run stays as it is.
+            told = sorted(listed - read.live.later - read.archived.later)
+            return None if stream.only == "true" else pa.table({cell: pa.array(told, pa.string())})
         if (landed := _known(asked)) is None:
             return None
         known = {i.removeprefix(prefix) for i in landed[cell].to_pylist() if i.startswith(prefix)}
@@ -902,6 +910,10 @@ def _explained(response: httpx.Response, body: Any, stream: str) -> OnefunnelErr
         return ConfigError(
             f"the portal gives no deal splits: {body.get('category', '')}: {quoted(body.get('message', ''))}",
             do=f"they need Sales Hub Enterprise, deal splits that are turned on, and the scope {SPLITS_SCOPE}; or {out}",
+        )
+    if response.status_code == 404 and body.get("category") == "OBJECT_NOT_FOUND":
+        return hubspot_campaigns.Gone(
+            f"HubSpot knows nothing there: {quoted(body.get('message', ''))}", do=f"Run again; if it stays so, {out}."
         )
     return (
         StepFailed(

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from onefunnel.engines.duckdb import identifier
+from onefunnel.errors import StepFailed
 from onefunnel.sources.ad_accounts import some_at_once
 from onefunnel.sources.base import TOTALS, Asked
 from onefunnel.sources.http import Api
@@ -34,6 +35,10 @@ STREAMS = (EVENTS, SENDINGS)
 MOST, AT_ONCE = 10_000, 4
 # A name that is known is read again on one of so many days: a sending may be renamed.
 AGAIN_DAYS = 28
+
+
+class Gone(StepFailed):
+    """A record that is asked for is not there."""
 
 
 def fetch_events(api: Api, inbox: Inbox, zone: str) -> None:
@@ -52,10 +57,10 @@ def fetch_events(api: Api, inbox: Inbox, zone: str) -> None:
     ]
     select = f"""
         select
-            event_id, external_event_id, name,
+            event_id, nullif(external_event_id, '') as external_event_id, name,
             {DAY.format("starts", zone=zone)} as started_on, {DAY.format("ends", zone=zone)} as ended_on
         from (select distinct * from records)
-        where {identifier(inbox.cell["crm_campaign_id"])} is not null
+        where nullif({identifier(inbox.cell["crm_campaign_id"])}, '') is not null
     """
     inbox.deliver(
         {"records": Records(files, fields, "$.results[*]")},
@@ -118,14 +123,17 @@ def _pages(api: Api, inbox: Inbox) -> Iterator[list[str]]:
 
 
 def _name_of(api: Api, sending: str) -> str | None:
-    """The name of a sending.
+    """The name of a sending; None where it has none, or is listed and not there any more.
 
     Raises:
         Repeated: the answer stays that about another one.
     """
     path = f"email/public/v1/campaigns/{sending}"
     for _ in range(TRIES):
-        told = api.json("GET", path, has="id")
+        try:
+            told = api.json("GET", path, has="id")
+        except Gone:
+            return None
         if str(told["id"]) == sending:
             return None if told.get("name") is None else str(told["name"])
     raise Repeated(

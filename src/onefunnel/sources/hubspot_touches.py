@@ -148,6 +148,7 @@ def _fetch_attendance(api: Api, asked: Asked, inbox: Inbox) -> None:
     select = f"""
         with told as (select *, {_MOMENT.format("said")} as occurred_at from records)
         select event_id || '-' || id || '-' || state as touch_id, * exclude (id, said)
+            replace (nullif(external_event_id, '') as external_event_id)
         from told
         where coalesce(try_cast(occurred_at as timestamp)::date {days}, true)
         qualify row_number() over (partition by event_id, id, state order by occurred_at desc) = 1

@@ -20,12 +20,14 @@ class Business:
     """A company's business by the simulation of its advertising: same seed, scale and first day, same business.
 
     A story depends on the day on which it begins and on those before it, never on how many days day 1 delivers. Servers of
-    several vendors tell of one business, each in a thread of its own: a day is told once, whoever asks first.
+    several vendors tell of one business, each in a thread of its own: a day is told once, whoever asks first, and what somebody
+    reads does not change while the next day is told.
     """
 
     simulation: Simulation
     _told: dt.date | None = field(default=None, init=False, repr=False)
     _scene: Scene | None = field(default=None, init=False, repr=False)
+    _seen: Log | None = field(default=None, init=False, repr=False)
     _telling: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
     @property
@@ -45,13 +47,14 @@ class Business:
         with self._telling:
             scene = self.scene
             day = scene.first_day if self._told is None else self._told + dt.timedelta(days=1)
-            if day <= last:
+            if self._seen is None or day <= last:
                 while day <= last:
                     tell_day(scene, self.simulation.seed, round(self.simulation.scale * 100), day)
                     day += dt.timedelta(days=1)
+                    self._told = day - dt.timedelta(days=1)
                 scene.log.settle()
-                self._told = last
-            return scene.log
+                self._seen = scene.log.copy()
+            return self._seen
 
     def since(self, number: int) -> int:
         """The first second that the files of a day speak of: day 1 has no beginning."""

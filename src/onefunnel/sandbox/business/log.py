@@ -114,6 +114,15 @@ class Log:
             place -= count
         raise AssertionError(deck)
 
+    def copy(self) -> Log:
+        """What was decided so far; nothing that is written later is in it."""
+        changes = {table: {key: [*entries] for key, entries in found.items()} for table, found in self.changes.items()}
+        situations = {situation: [*seconds] for situation, seconds in self.situations.items()}
+        copied = Log(self.seed, touches=[*self.touches])
+        copied.changes.update(changes)
+        copied.situations.update(situations)
+        return copied
+
     def settle(self) -> None:
         """Put the entries of each record in order of time; entries of one second stay in the order of writing."""
         for records in self.changes.values():

@@ -36,22 +36,23 @@ def serve_all(company: Company, day: int, vendors: Sequence[str] = VENDORS) -> I
 
 
 @contextmanager
-def following(bases: Mapping[str, str], today: Callable[[], int]) -> Iterator[None]:
-    """While the block runs, servers that stand at today's day move on with it, a second or two later.
+def following(bases: Mapping[str, str], day: int, today: Callable[[], int]) -> Iterator[None]:
+    """While the block runs, servers that stand at `day` move on with what `today` says, a second or two later.
 
-    A day that cannot be read, or that a server refuses, is tried again. One that has not changed is not said again: a server
-    whose clock is set forgets its jobs.
+    What fails, be it a day that cannot be read or a server that refuses it, is tried again. A day that has not changed is not
+    said again: a server whose clock is set forgets its jobs.
     """
     over = threading.Event()
-    stands_at = dict.fromkeys(bases, today())
+    stands_at = dict.fromkeys(bases, day)
 
     def follow() -> None:
         while not over.wait(_LOOKS_EVERY_SECONDS):
-            with suppress(httpx.HTTPError, OSError, ValueError):
-                day = today()
-                for vendor in [v for v, stood in stands_at.items() if stood != day]:
-                    httpx.post(f"{bases[vendor]}/_sandbox/day", json={"day": day}, timeout=60).raise_for_status()
-                    stands_at[vendor] = day
+            for vendor, stood in stands_at.items():
+                with suppress(Exception):
+                    if (now := today()) != stood:
+                        order = {"day": now}
+                        httpx.post(f"{bases[vendor]}/_sandbox/day", json=order, timeout=60).raise_for_status()
+                        stands_at[vendor] = now
 
     thread = threading.Thread(target=follow, name="sandbox-clock", daemon=True)
     thread.start()
