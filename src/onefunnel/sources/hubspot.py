@@ -911,17 +911,16 @@ def _explained(response: httpx.Response, body: Any, stream: str) -> OnefunnelErr
             f"the portal gives no deal splits: {body.get('category', '')}: {quoted(body.get('message', ''))}",
             do=f"they need Sales Hub Enterprise, deal splits that are turned on, and the scope {SPLITS_SCOPE}; or {out}",
         )
-    if response.status_code == 404 and body.get("category") == "OBJECT_NOT_FOUND":
-        return hubspot_campaigns.Gone(
-            f"HubSpot knows nothing there: {quoted(body.get('message', ''))}", do=f"Run again; if it stays so, {out}."
-        )
-    return (
-        StepFailed(
-            f"HubSpot refused: {response.status_code} {body.get('category', '')}: {quoted(body.get('message', ''))}",
-            do="Does this version of HubSpot's API still exist? See the changelog; the connector may need an upgrade.",
-        )
-        if response.status_code not in RETRIED
-        else None
+    if response.status_code in RETRIED:
+        return None
+    refused = (
+        hubspot_campaigns.Gone
+        if response.status_code == 404 and body.get("category") == "OBJECT_NOT_FOUND"
+        else StepFailed
+    )
+    return refused(
+        f"HubSpot refused: {response.status_code} {body.get('category', '')}: {quoted(body.get('message', ''))}",
+        do="Does this version of HubSpot's API still exist? See the changelog; the connector may need an upgrade.",
     )
 
 
