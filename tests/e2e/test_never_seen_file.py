@@ -105,6 +105,7 @@ def rows(home: Home, source: str, columns: str) -> world.Rows:
     )
 
 
+@pytest.mark.long
 def test_a_file_in_a_shape_of_its_own_gives_exact_figures(home: Home) -> None:
     third, fourth = dt.date(2026, 4, 3), dt.date(2026, 4, 4)
     columns = "spend_date, spend.campaign_id, spend.channel, spend_amount_rc, impressions, clicks, claimed_value_amount"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from conftest import HEADER, Home, ledger_of
 
 
@@ -43,6 +44,7 @@ def test_a_file_that_a_human_refused_stays_out_until_it_changes(home: Home) -> N
     assert "d1.csv" in files_of_newest(home), "a corrected one is read"
 
 
+@pytest.mark.long
 def test_an_older_file_that_is_read_again_takes_the_later_ones_along(home: Home) -> None:
     home.drop("d1.csv", HEADER + row(1, "10"))
     first = extract(home, "r1", 2)["load_id"]
@@ -63,6 +65,7 @@ def test_a_required_source_without_any_file_is_red(home: Home) -> None:
     assert "required: false" in done.stderr
 
 
+@pytest.mark.long
 def test_content_that_returns_is_a_load_of_its_own(home: Home) -> None:
     """First, second, first again, all under one as-of: the last delivery has the last word."""
     seen = []

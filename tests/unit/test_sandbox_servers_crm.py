@@ -1206,6 +1206,7 @@ def test_the_merged_are_named_by_their_survivor(hub: Hub) -> None:
         assert hub.get(f"/crm/v3/objects/companies/{loser}").json()["id"] == record["id"]
 
 
+@pytest.mark.long
 def test_the_deleted_are_archived_for_ninety_days(hub: Hub) -> None:
     hub.http.post("/_sandbox/day", json={"day": 60})
     log, until = log_at(60)
