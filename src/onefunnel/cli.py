@@ -493,6 +493,7 @@ def sandbox_next_day(
     from onefunnel.sandbox import clock
 
     here = Installation.open()
+    _refuse_among_other_data(here)
     served = bool(_served(here))
     _print_json(clock.next_day(here.paths.home, seed=seed, scale=scale, faults=fault or [], served=served))
 
@@ -516,6 +517,22 @@ def sandbox_serve(
         err.print("Serving; Ctrl-C ends it.")
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
+
+
+def _refuse_among_other_data(here: Installation) -> None:
+    """What is invented never comes to lie among what is not.
+
+    Raises:
+        UsageError: the installation has loads, and no sandbox company.
+    """
+    from onefunnel.sandbox import clock
+
+    if clock.today(here.paths.home) is None and here.ledger.loads():
+        raise UsageError(
+            "This installation holds other data than the sandbox company's.",
+            where=str(here.paths.home),
+            do="Choose another ONEFUNNEL_HOME for the sandbox company.",
+        )
 
 
 def _served(here: Installation) -> dict[str, tuple[str, str]]:
@@ -602,6 +619,7 @@ def demo(
     from onefunnel.sandbox import clock
 
     here = Installation.open()
+    _refuse_among_other_data(here)
     if not (here.paths.airflow / "airflow.db").exists():
         err.print("Preparing Airflow's database, once …")
         orchestrator.migrate(here.paths)

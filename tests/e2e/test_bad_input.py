@@ -591,3 +591,10 @@ def test_after_red_days_one_plain_run_is_green_and_equal_to_a_history_that_never
     assert copy.query(
         "select sum(spend_amount) from marts.fct_ad_spend where is_current and source_system = 'spend'"
     ) == [(Decimal("62.75"),)]
+
+
+def test_the_sandbox_company_does_not_deliver_among_other_data(copy: Home) -> None:
+    before = what_readers_see(copy)
+    for command in (("demo",), ("sandbox", "next-day")):
+        assert_says(copy.cli(*command), 2, "other data than the sandbox company's", "ONEFUNNEL_HOME")
+    assert not (copy.path / "sandbox.json").exists() and what_readers_see(copy) == before
