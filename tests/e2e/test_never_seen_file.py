@@ -124,6 +124,7 @@ def test_a_file_in_a_shape_of_its_own_gives_exact_figures(home: Home) -> None:
     assert home.query("select sum(rows_extracted), sum(rows_loaded) from metadata.row_ledger") == [(8, 8)]
 
 
+@pytest.mark.long
 def test_the_same_bytes_under_two_declarations_give_two_right_results(home: Home) -> None:
     brazil, america = (home.path / "drop" / name / "report" for name in ("read_as_brazil", "read_as_america"))
     assert brazil.read_bytes() == america.read_bytes()

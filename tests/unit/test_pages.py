@@ -15,10 +15,12 @@ from onefunnel.sources.json_lines import whole_characters, write_lines
 from onefunnel.sources.pages import Field, write_records
 
 # texts that look like numbers, and quotes and backslashes in every order
-TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('\\\\\\"""e1-.{}[]:,'))
+TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('\\\\\\"""e1-.{}[]:,'), max_size=20)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner)
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
 )
 
 
